@@ -1,0 +1,116 @@
+// Package diagnose holds the rules: from an ended flow to findings.
+//
+// In comes one flow at a time, with both endpoints' steps and the notable
+// packets; out come findings, each with a party, a confidence and the packets
+// that prove it. A rule reads no file and no clock, keeps nothing between
+// flows, and never raises a finding without evidence.
+package diagnose
+
+import (
+	"net/netip"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// Severity is how much a finding matters. The zero value is none.
+type Severity uint8
+
+// The severities, worst first.
+const (
+	Error Severity = 1 + iota
+	Warning
+	Info
+)
+
+var severityNames = [...]string{Error: "error", Warning: "warning", Info: "info"}
+
+// String is the name that JSON uses.
+func (s Severity) String() string { return severityNames[s] }
+
+// Confidence is how sure a finding is. The zero value is none.
+type Confidence uint8
+
+// Certain: free of contradiction, both directions seen, waited long enough.
+// Likely: one inference. Possible: the capture ended or lost packets around it.
+const (
+	Certain Confidence = 1 + iota
+	Likely
+	Possible
+)
+
+var confidenceNames = [...]string{Certain: "certain", Likely: "likely", Possible: "possible"}
+
+// String is the name that JSON uses.
+func (c Confidence) String() string { return confidenceNames[c] }
+
+// Lower is the next weaker confidence.
+func (c Confidence) Lower() Confidence { return min(c+1, Possible) }
+
+// Party is who is responsible. The zero value is none of them.
+type Party uint8
+
+// The parties.
+const (
+	ClientApp Party = 1 + iota
+	ServerApp
+	ClientHost
+	ServerHost
+	Path
+	Middlebox
+	Capture
+	Nobody
+	Unknown
+)
+
+var partyNames = [...]string{ClientApp: "client_app", ServerApp: "server_app", ClientHost: "client_host",
+	ServerHost: "server_host", Path: "path", Middlebox: "middlebox", Capture: "capture",
+	Nobody: "none", Unknown: "unknown"}
+
+// String is the name that JSON uses.
+func (p Party) String() string { return partyNames[p] }
+
+// Evidence is one packet and what it shows.
+type Evidence struct {
+	Ref  tcp.PacketRef
+	At   int64    // ns since 1970 UTC
+	Side tcp.Side // its sender
+	What string   // "the server's FIN, sequence 413"
+}
+
+// Finding is one verdict on one flow, or on several of one service or host.
+type Finding struct {
+	Rule       string
+	Severity   Severity
+	Confidence Confidence
+	Who        Party
+	Flow       tcp.PacketRef   // 0 when it is over several flows
+	Flows      []tcp.PacketRef // then these, the first 20
+	Client     netip.AddrPort
+	Service    netip.AddrPort // the server's address and port
+	Time       int64          // when the phenomenon began
+	Duration   int64          // how long it lasted; 0 when that means nothing
+	Censored   bool           // the input ended before the phenomenon did
+	Verdict    string         // one sentence
+	Evidence   []Evidence     // never empty, in packet order
+	Wireshark  string         // display filter
+	LoweredBy  reassembly.Quality
+}
+
+// Context is what a rule may know beside the flow.
+type Context struct {
+	Profile reassembly.Profile
+}
+
+// Rule looks for one phenomenon.
+type Rule struct {
+	ID       string // kebab-case, an interface: never renamed
+	Title    string // a few words
+	Severity Severity
+	// Doc is what --explain prints: what it means, the signature, look-alikes,
+	// what it usually is, what to do, what would prove it.
+	Doc string
+	RFC []string // sections
+	// Check calls emit for each finding on an ended flow.
+	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
+}
