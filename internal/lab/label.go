@@ -1,0 +1,72 @@
+//go:build linux
+
+package lab
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+)
+
+// Label says what the applications of one connection did, and what a reader
+// of the capture ought to find. It is written by the side that did it, before
+// anything has looked at a packet.
+type Label struct {
+	// Behaviour is the name of a scenario or of a part in one.
+	Behaviour string         `json:"behaviour"`
+	Client    netip.AddrPort `json:"client"` // the active opener
+	Server    netip.AddrPort `json:"server"`
+	Did       string         `json:"did"`
+	// Expect lists the rules that ought to name the connection, as seen from
+	// the client's interface; none means that nothing is wrong with it.
+	Expect []string `json:"expect"`
+}
+
+// WriteLabels writes one JSON object a line into a new file.
+func WriteLabels(path string, labels []Label) error { return writeLines(path, labels) }
+
+// ReadLabels reads what WriteLabels wrote.
+func ReadLabels(path string) ([]Label, error) { return readLines[Label](path) }
+
+func writeLines[T any](path string, values []T) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return f.Close()
+}
+
+func readLines[T any](path string) ([]T, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []T
+	dec := json.NewDecoder(f)
+	dec.DisallowUnknownFields()
+	for {
+		var v T
+		if err := dec.Decode(&v); err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("%s, object %d: %w", path, len(out)+1, err)
+		}
+		out = append(out, v)
+	}
+}

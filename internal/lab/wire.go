@@ -1,0 +1,187 @@
+//go:build linux
+
+package lab
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// Fate is what becomes of a frame. The zero value lets it pass.
+type Fate struct {
+	Drop   bool
+	Delay  time.Duration // on top of the wire's own; later frames may overtake
+	Copies int           // further copies that follow the frame
+}
+
+// Rule decides the fate of a frame. Rules run one frame at a time.
+type Rule func(f *Frame) Fate
+
+// Wire joins the two hosts: it reads the frames that one sends and, after a
+// delay, writes them to the other, unless a rule decides otherwise.
+type Wire struct {
+	oneWay time.Duration
+	ports  map[Dir]*os.File // where frames of a direction are written
+	queues map[Dir]chan delivery
+	done   sync.WaitGroup
+
+	mu    sync.Mutex
+	rules []Rule
+	fins  map[flowDir]tcp.Seq // end of the FIN that went that way
+	last  map[Dir]Frame       // the latest TCP segment of each direction
+}
+
+type flowDir struct {
+	dir            Dir
+	client, server uint16
+}
+
+type delivery struct {
+	due time.Time
+	raw []byte
+}
+
+// maxFrame holds an Ethernet frame with the interface's MTU of 1,500.
+const maxFrame = 2048
+
+// newWire joins two hosts with a one-way delay.
+func newWire(client, server *Host, oneWay time.Duration) *Wire {
+	w := &Wire{
+		oneWay: oneWay,
+		ports:  map[Dir]*os.File{ToServer: server.port, ToClient: client.port},
+		queues: map[Dir]chan delivery{},
+		fins:   map[flowDir]tcp.Seq{},
+		last:   map[Dir]Frame{},
+	}
+	for d := range w.ports {
+		w.queues[d] = make(chan delivery, 1024)
+	}
+	w.done.Add(4)
+	go w.read(ToServer, client.port)
+	go w.read(ToClient, server.port)
+	go w.deliver(ToServer)
+	go w.deliver(ToClient)
+	return w
+}
+
+// Add appends a rule; the first rule with a fate other than the zero value
+// decides. It returns a function that takes the rule away.
+func (w *Wire) Add(r Rule) (remove func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := len(w.rules)
+	w.rules = append(w.rules, r)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.rules[i] = func(*Frame) Fate { return Fate{} }
+	}
+}
+
+// Last is the latest TCP segment that entered the wire in a direction,
+// whatever became of it.
+func (w *Wire) Last(d Dir) Frame {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last[d]
+}
+
+// Inject writes a frame to the host at the end of a direction, as if it had
+// come along the wire.
+func (w *Wire) Inject(d Dir, raw []byte) error {
+	_, err := w.ports[d].Write(raw)
+	return err
+}
+
+func (w *Wire) read(d Dir, from *os.File) {
+	defer w.done.Done()
+	defer close(w.queues[d])
+	buf := make([]byte, maxFrame)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return // the host was closed
+		}
+		raw := append([]byte(nil), buf[:n]...)
+		f := parseFrame(d, raw)
+		fate := w.judge(&f)
+		if fate.Drop {
+			continue
+		}
+		if fate.Delay > 0 {
+			time.AfterFunc(w.oneWay+fate.Delay, func() { w.write(d, raw) })
+			continue
+		}
+		for range 1 + fate.Copies {
+			w.queues[d] <- delivery{time.Now().Add(w.oneWay), raw}
+		}
+	}
+}
+
+// judge asks the rules, after it has noted what they may want to know.
+func (w *Wire) judge(f *Frame) Fate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f.IsTCP() {
+		w.note(f)
+	}
+	for _, r := range w.rules {
+		if fate := r(f); fate != (Fate{}) {
+			return fate
+		}
+	}
+	return Fate{}
+}
+
+func (w *Wire) note(f *Frame) {
+	here, back := flowDir{f.Dir, f.Src.Port(), f.Dst.Port()}, flowDir{ToClient, f.Src.Port(), f.Dst.Port()}
+	if f.Dir == ToClient {
+		here.client, here.server = here.server, here.client
+		back = here
+		back.dir = ToServer
+	}
+	if f.Flags.Has(tcp.SYN) {
+		delete(w.fins, here)
+	}
+	if fin, ok := w.fins[back]; ok && f.Flags.Has(tcp.ACK) {
+		f.AcksFIN = fin.LessEq(f.Ack)
+	}
+	if f.Flags.Has(tcp.FIN) {
+		w.fins[here] = f.End()
+	}
+	w.last[f.Dir] = *f
+}
+
+func (w *Wire) deliver(d Dir) {
+	defer w.done.Done()
+	for q := range w.queues[d] {
+		time.Sleep(time.Until(q.due))
+		w.write(d, q.raw)
+	}
+}
+
+// write gives a frame to a host. A host whose interface is gone or whose
+// queue is full loses it, as on any network.
+func (w *Wire) write(d Dir, raw []byte) { _, _ = w.ports[d].Write(raw) }
+
+// wait returns when both hosts are closed and nothing is under way.
+func (w *Wire) wait() { w.done.Wait() }
+
+// Blackhole drops every TCP segment of a direction.
+func Blackhole(d Dir) Rule {
+	return func(f *Frame) Fate { return Fate{Drop: f.IsTCP() && f.Dir == d} }
+}
+
+// DropFirst drops the first n frames that match.
+func DropFirst(n int, match func(*Frame) bool) Rule {
+	return func(f *Frame) Fate {
+		if n == 0 || !match(f) {
+			return Fate{}
+		}
+		n--
+		return Fate{Drop: true}
+	}
+}
