@@ -4,7 +4,9 @@
 //
 // In comes a state of one endpoint and what that endpoint did or got; out goes
 // the next state. Sequence numbers, packets and time are not known here: that
-// a segment is "the ACK of my FIN" has been decided before.
+// a segment is acceptable, or is "the ACK of my FIN", has been decided before.
+// A segment that means several things is applied as several events, in the
+// order of RFC 9293 §3.10.7.4: RST, SYN, ACK, FIN.
 package fsm
 
 import "fmt"
@@ -39,35 +41,34 @@ var stateNames = [States]string{
 
 // String is the name in capitals, as reports spell it: "CLOSE_WAIT".
 func (s State) String() string {
-	if s == 0 || int(s) >= len(stateNames) {
-		return fmt.Sprintf("State(%d)", uint8(s))
-	}
-	return stateNames[s]
+	return name("State", stateNames[:], uint8(s))
 }
 
 // Event is what an endpoint did or got. The zero value is none.
 type Event uint8
 
 // The events of the RFC's machine come first, then those that only an observer
-// has. A SYN-ACK that is sent is the answer of SYN_RCVD and moves nothing.
+// has. A received segment is an event when the endpoint acts on it: an
+// unacceptable one (RFC 9293 §3.10.7.4, first check), a copy of what it already
+// has, or one that draws a challenge ACK (RFC 5961) is none.
 const (
 	SendSYN Event = 1 + iota
 	SendFIN
 	SendRST // an abort; never the answer to an unacceptable segment, which leaves the state
-	RecvSYN
+	RecvSYN // without ACK: a connection request
 	RecvSYNACK
 	RecvACKOfSYN
 	RecvACKOfFIN
-	RecvFIN
-	RecvRST     // an acceptable one (RFC 9293 §3.10.7, RFC 5961 §3)
+	RecvFIN // in sequence; in TIME_WAIT the copy of the one that led there
+	RecvRST
 	Timeout2MSL // the TIME_WAIT timer
 
 	SendSYNACK // the endpoint's SYN-ACK proves that it had received a SYN
-	RecvICMP   // a hard ICMP error for the SYN (RFC 1122 §4.2.3.9)
-	Timeout    // retransmissions were given up (RFC 9293 §3.10.8)
+	RecvICMP   // a hard ICMP error that quotes the SYN or the SYN-ACK (RFC 9293 §3.9.2.2)
+	Timeout    // retransmissions of a SYN or FIN were given up (RFC 9293 §3.8.3)
 	Reuse      // a new connection took the four-tuple over
 	Pickup     // the first segment of a connection whose opening was not seen
-	Revise     // a later packet disproved an earlier step
+	Revise     // a later packet disproved an earlier step; it goes back there, so no table has it
 )
 
 // Events is the number of events, plus one for the invalid zero value.
@@ -83,10 +84,7 @@ var eventNames = [Events]string{
 
 // String is the name that reports and scripts use: "recv_ack_of_fin".
 func (e Event) String() string {
-	if e == 0 || int(e) >= len(eventNames) {
-		return fmt.Sprintf("Event(%d)", uint8(e))
-	}
-	return eventNames[e]
+	return name("Event", eventNames[:], uint8(e))
 }
 
 // Basis is how sure an observer is of a step. The zero value is none.
@@ -106,19 +104,19 @@ const (
 	Timer
 )
 
+var basisNames = [...]string{
+	Seen: "seen", Presumed: "presumed", Implied: "implied", Revised: "revised", Timer: "timer",
+}
+
 // String is the name that reports and scripts use: "presumed".
 func (b Basis) String() string {
-	switch b {
-	case Seen:
-		return "seen"
-	case Presumed:
-		return "presumed"
-	case Implied:
-		return "implied"
-	case Revised:
-		return "revised"
-	case Timer:
-		return "timer"
+	return name("Basis", basisNames[:], uint8(b))
+}
+
+// name is names[v], or "kind(v)" for the zero value and what is out of range.
+func name(kind string, names []string, v uint8) string {
+	if v == 0 || int(v) >= len(names) {
+		return fmt.Sprintf("%s(%d)", kind, v)
 	}
-	return fmt.Sprintf("Basis(%d)", uint8(b))
+	return names[v]
 }
