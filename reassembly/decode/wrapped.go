@@ -1,0 +1,87 @@
+package decode
+
+import "encoding/binary"
+
+// Link types that wrap a frame in a description of how it was captured.
+
+// pflog is the log of OpenBSD's packet filter: a header that begins with its
+// length, padded to four octets, then IP.
+func (d *Decoder) pflog(f frame) Result {
+	if len(f.data) < 4 {
+		return d.short(f, 4)
+	}
+	return d.behind(f, int(f.data[0])+3&^3, (*Decoder).rawIP)
+}
+
+// ppi is the Per-Packet Information header: version, flags, length and the
+// link type of what follows.
+func (d *Decoder) ppi(f frame) Result {
+	if len(f.data) < 8 {
+		return d.short(f, 8)
+	}
+	n := int(binary.LittleEndian.Uint16(f.data[2:]))
+	inner := binary.LittleEndian.Uint32(f.data[4:])
+	return d.wrapped(f, n, 8, inner)
+}
+
+// pktap is Darwin's capture of any interface.
+func (d *Decoder) pktap(f frame) Result {
+	if len(f.data) < 12 {
+		return d.short(f, 12)
+	}
+	n := binary.LittleEndian.Uint32(f.data[0:])
+	inner := binary.LittleEndian.Uint32(f.data[8:])
+	if n > 0xffff {
+		return d.malformed(badLink)
+	}
+	return d.wrapped(f, int(n), 12, inner)
+}
+
+// wrapped goes on behind a header of n octets, at least least, with the link
+// type that it names.
+func (d *Decoder) wrapped(f frame, n, least int, link uint32) Result {
+	switch {
+	case n < least || link > 0xffff:
+		return d.malformed(badLink)
+	case len(f.data) < n:
+		return d.short(f, n)
+	}
+	return d.link(uint16(link), f.skip(n))
+}
+
+// nflog is the log of Linux' netfilter: attributes of type, length and value,
+// one of which is the packet. The byte order is that of the capturing host,
+// and shows in the first type.
+func (d *Decoder) nflog(f frame) Result {
+	const (
+		header  = 4
+		attr    = 4
+		payload = 9      // NFULA_PAYLOAD
+		largest = 0xff   // no attribute has a higher type
+		nested  = 0x7fff // the highest bit marks nested attributes
+	)
+	if len(f.data) < header+attr {
+		return d.short(f, header+attr)
+	}
+	f = f.skip(header)
+	var order binary.ByteOrder = binary.LittleEndian
+	if order.Uint16(f.data[2:])&nested > largest {
+		order = binary.BigEndian
+	}
+	for len(f.data) >= attr {
+		n := int(order.Uint16(f.data[0:]))
+		kind := order.Uint16(f.data[2:]) & nested
+		if n < attr || n > f.wire {
+			return d.malformed(badLink)
+		}
+		if kind == payload {
+			return d.rawIP(f.atMost(n).skip(attr))
+		}
+		padded := (n + 3) &^ 3
+		if padded > len(f.data) {
+			return d.short(f, padded)
+		}
+		f = f.skip(padded)
+	}
+	return NotTCP
+}
