@@ -161,7 +161,7 @@ const (
 	Malformed                          // SYN+FIN, SYN+RST, no flags, FIN without ACK
 	ZeroWindow                         // the first of a run of zero windows
 	KeepaliveProbe                     // SND.NXT-1, at most one octet
-	Payload                            // the last payload before the flow began to close
+	SYNACKSent                         // a first SYN-ACK that opened nothing yet: its SYN was not seen, or it fits none
 )
 
 var markNames = [...]string{
@@ -171,7 +171,7 @@ var markNames = [...]string{
 	RSTInexact: "RST in the window but not exact", RSTIgnored: "RST out of the window",
 	SYNOnLive: "SYN on a live connection", ChallengeACK: "challenge ACK",
 	BadSYNACK: "SYN-ACK for what was not sent", ICMPError: "ICMP error", Stray: "stray segment",
-	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", Payload: "data",
+	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK",
 }
 
 // String names the mark in words, as evidence lists show it.

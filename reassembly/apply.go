@@ -1,0 +1,234 @@
+package reassembly
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// apply works segment s into the connection that it belongs to.
+func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
+	e := t.entries.get(i)
+	t.account(e, s)
+	if isCopy {
+		e.end(s.From).copies++
+		e.bits |= flowCopies
+		t.n.Duplicates++
+		return
+	}
+	t.expire(e, s.At)
+	switch f := s.Flags; {
+	case malformed(f):
+		t.mark(e, Malformed, s)
+	case f&tcp.RST != 0:
+		t.reset(e, s)
+	case f&tcp.SYN != 0:
+		t.open(e, s)
+	default:
+		t.ordinary(e, s)
+	}
+	d := e.end(s.From)
+	d.lastAck, d.lastEnd = s.Ack, s.End()
+	if s.Options&tcp.OptTimestamps != 0 {
+		d.tsval, d.tsecr = s.TSVal, s.TSEcr
+		d.bits |= hasTS
+	}
+	t.settle(i, e)
+}
+
+// malformed reports flags that no TCP sends together, and that move no state
+// (RFC 9293 §3.10.7.4: a segment without ACK is dropped; SYN with FIN or RST is
+// a probe). The RST of FIN+RST counts as an RST.
+func malformed(f tcp.Flags) bool {
+	switch f & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) {
+	case 0, tcp.FIN, tcp.SYN | tcp.FIN, tcp.SYN | tcp.FIN | tcp.ACK:
+		return true
+	}
+	return f.Has(tcp.SYN | tcp.RST)
+}
+
+// account counts what every captured segment counts for, copies included.
+func (t *Table) account(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if s.At < d.lastAt-stepBack {
+		e.bits |= flowStepped
+	}
+	d.packets++
+	d.lastAt, d.lastRef = max(d.lastAt, s.At), s.Ref
+	if s.Flags&tcp.SYN != 0 {
+		d.syn++
+	}
+	if s.Flags&tcp.FIN != 0 {
+		d.fin++
+	}
+	if s.Flags&tcp.RST != 0 {
+		d.rst++
+	} else {
+		d.ttl = s.TTL
+	}
+	if s.Quality&tcp.Snapped != 0 {
+		e.bits |= flowSnapped
+	}
+	e.compat.Observe(s)
+}
+
+// stepBack is how far a clock may step back before it is worth a word, ns.
+const stepBack = 1e6
+
+// ordinary works a segment in that has neither SYN nor RST: first what it
+// proves of its sender, then what it does to its receiver, in the order of
+// RFC 9293 §3.10.7.4 (ACK, payload, FIN).
+func (t *Table) ordinary(e *entry, s *tcp.Segment) {
+	if s.Flags&tcp.FIN == 0 {
+		e.bits |= flowPlain
+	}
+	d, p := e.end(s.From), e.end(s.From.Other())
+	if t.isStray(e, s) {
+		t.mark(e, Stray, s)
+		return
+	}
+	if !t.appear(e, s) {
+		t.mark(e, ChallengeACK, s)
+		return
+	}
+	if d.state == fsm.Closed && !t.revive(e, s) {
+		t.sequence(e, s)
+		return
+	}
+	fresh := t.sequence(e, s)
+	t.deduceFIN(e, s)
+	t.proves(e, s)
+	if s.Flags&tcp.FIN != 0 {
+		t.sendsFIN(e, s)
+	} else if s.Len > 0 && d.has(ackedFIN) {
+		t.writesAfterFIN(e, s)
+	}
+	if p.has(sentAny) || p.state != fsm.Closed {
+		t.receives(e, s, fresh)
+	}
+	t.window(e, s)
+}
+
+// isStray reports a segment that its receiver must discard without effect: far
+// outside the window, or a FIN that PAWS rejects (RFC 7323 §5.3).
+func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	if !d.has(hasSeq) || !p.has(hasEdge) {
+		return false
+	}
+	// The peer's acknowledgement and window bound what it takes. Twice the
+	// largest window leaves room for updates that the capture missed.
+	reach := int32(1) << 30
+	if d.has(hasWScale) == p.has(hasWScale) && d.has(hasISN) && p.has(hasISN) {
+		reach = 65535 << p.scale()
+	}
+	if off := s.Seq.Sub(p.edge); off > reach || off < -(1<<30) {
+		return true
+	}
+	return s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && s.Seq == d.nxt && s.Options&tcp.OptTimestamps != 0 &&
+		d.has(hasTS) && int32(s.TSVal-d.tsval) < 0
+}
+
+// scale is the shift of its window, 0 unless its SYN announced one.
+func (d *end) scale() uint8 {
+	if d.has(hasWScale) {
+		return min(d.wscale, 14) // RFC 7323 §2.3
+	}
+	return 0
+}
+
+// appear makes the sender of s an endpoint if this is the first thing seen of
+// it. It is false when s cannot belong to the connection that is opening: the
+// answer of an older one.
+func (t *Table) appear(e *entry, s *tcp.Segment) bool {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	opening := p.has(sentSYN) && p.has(hasISN)
+	fits := opening && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt)
+	switch {
+	case d.state == fsm.SynSent:
+		return t.appearClient(e, s)
+	case d.has(sentAny):
+		return true
+	case opening && !p.has(wasEstablished):
+		if !fits {
+			return false
+		}
+		// Its SYN-ACK was not captured.
+		d.learn(s.Seq)
+		d.bits |= sentAny
+		t.answered(e, s)
+		t.move(e, s.From, fsm.RecvACKOfSYN, fsm.Implied, s)
+	case p.has(sentSYNACK):
+		if s.Ack.Sub(p.iss) <= 0 || p.nxt.Less(s.Ack) {
+			return false
+		}
+		if !d.has(hasSeq) {
+			d.learn(s.Seq)
+		}
+		d.bits |= sentAny
+		t.move(e, s.From, fsm.SendSYN, fsm.Implied, s)
+		t.move(e, s.From, fsm.RecvSYNACK, fsm.Implied, s)
+	default:
+		d.learn(s.Seq)
+		d.bits |= sentAny
+		t.move(e, s.From, fsm.Pickup, fsm.Implied, s)
+	}
+	return true
+}
+
+// appearClient is appear for an endpoint in SYN_SENT that goes on without a
+// SYN-ACK having been seen, or after one that was presumed lost.
+func (t *Table) appearClient(e *entry, s *tcp.Segment) bool {
+	p := e.end(s.From.Other())
+	if p.has(hasISN) && (s.Ack.Sub(p.iss) <= 0 || p.nxt.Less(s.Ack)) {
+		return false
+	}
+	t.move(e, s.From, fsm.RecvSYNACK, fsm.Implied, s)
+	return true
+}
+
+// learn takes the first sequence number of an endpoint whose SYN was not seen.
+func (d *end) learn(seq tcp.Seq) {
+	if d.has(hasSeq) {
+		return
+	}
+	d.iss, d.nxt = seq-1, seq
+	d.bits |= hasSeq
+}
+
+// window keeps the right edge of what the sender of s is ready to take.
+func (t *Table) window(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	size := uint32(s.Window)
+	if s.Flags&tcp.SYN == 0 && d.has(hasWScale) && p.has(hasWScale) {
+		size <<= d.scale()
+	}
+	if edge := s.Ack.Add(size); s.Flags&tcp.ACK != 0 {
+		if d.has(hasEdge) {
+			edge = edge.Max(d.edge)
+		}
+		d.edge = edge
+		d.bits |= hasEdge
+	}
+	if size == 0 && s.Flags&(tcp.SYN|tcp.FIN) == 0 {
+		t.extra(e).sides[s.From.Index()].zeroWindows++
+		if !d.has(inZeroWindow) {
+			d.bits |= inZeroWindow
+			t.mark(e, ZeroWindow, s)
+		}
+		return
+	}
+	d.bits &^= inZeroWindow
+}
+
+// settle starts or stops the retention of a flow that packets have ended.
+func (t *Table) settle(i uint32, e *entry) {
+	done := over(e) && !e.ends[0].has(timedOut) && !e.ends[1].has(timedOut)
+	if !done {
+		e.bits &^= flowDone
+		return
+	}
+	e.bits |= flowDone
+	if !e.has(flowInWheel) {
+		t.wheel.add(i, e, t.retain)
+	}
+}

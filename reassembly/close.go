@@ -1,0 +1,242 @@
+package reassembly
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// proves draws from a segment what its sender must have received.
+func (t *Table) proves(e *entry, s *tcp.Segment) {
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	if p.has(hasSeq) && p.has(sentAny) && p.nxt.Less(s.Ack) {
+		t.unseen(e, s)
+		if s.Ack.Sub(p.nxt) > maxUnseen {
+			return // it acknowledges what cannot have been sent
+		}
+	}
+	advanced := !d.has(hasAck) || d.ack.Less(s.Ack)
+	if advanced {
+		d.ack = s.Ack
+		d.bits |= hasAck
+	}
+	if d.has(presumedAny) || d.state == fsm.SynRcvd {
+		t.proveOpening(e, s)
+	}
+	if !p.has(sentFIN) || s.Ack.Less(p.finEnd) {
+		return
+	}
+	switch {
+	case d.has(presumedFIN):
+		t.confirm(e, side, fsm.RecvFIN)
+	case !d.has(gotFIN) && t.move(e, side, fsm.RecvFIN, fsm.Seen, s):
+		d.bits |= gotFIN
+	}
+	d.bits |= ackedFIN
+	if d.has(presumedACKOfFIN) && p.has(finAcksPeer) {
+		t.confirm(e, side, fsm.RecvACKOfFIN) // the peer's FIN carried that acknowledgement
+	}
+}
+
+// proveOpening confirms the steps of the handshake that were presumed.
+func (t *Table) proveOpening(e *entry, s *tcp.Segment) {
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	if d.has(presumedSYNACK) && p.iss.Less(s.Ack) {
+		t.confirm(e, side, fsm.RecvSYNACK)
+	}
+	switch {
+	case d.has(presumedACKOfSYN):
+		t.confirm(e, side, fsm.RecvACKOfSYN)
+	case d.state == fsm.SynRcvd && (s.Len > 0 || s.Flags&tcp.FIN != 0 || p.iss.Add(1).Less(s.Ack)):
+		t.move(e, side, fsm.RecvACKOfSYN, fsm.Implied, s) // its ACK was not captured
+	}
+}
+
+// maxUnseen is how far an acknowledgement may run ahead of what was captured
+// and still be believed: the largest window (RFC 7323 §2.3).
+const maxUnseen = 65535 << 14
+
+// unseen counts an acknowledgement of octets that the capture does not hold.
+func (t *Table) unseen(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if d.has(hasAck) && !d.ack.Less(s.Ack) {
+		return
+	}
+	e.bits |= flowLoss
+	t.n.AckedUnseen++
+}
+
+// deduceFIN infers a FIN that was not captured: its peer's own FIN acknowledges
+// exactly one octet more than was seen.
+func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
+	side := s.From.Other()
+	d, p := e.end(s.From), e.end(side)
+	if d.has(guessedFIN) && d.finEnd.Less(s.End()) {
+		t.undeduce(e, s)
+	}
+	if s.Flags&tcp.FIN == 0 || d.has(sentFIN) || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
+		return
+	}
+	if !t.move(e, side, fsm.SendFIN, fsm.Implied, s) {
+		return
+	}
+	p.bits |= sentFIN | guessedFIN
+	p.finEnd = s.Ack
+	e.bits |= flowLoss
+}
+
+// undeduce takes a deduced FIN back: its supposed sender went on behind it.
+func (t *Table) undeduce(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	d.bits &^= guessedFIN | sentFIN | finAcked
+	p.bits &^= gotFIN | ackedFIN
+	t.retract(e, s.From.Other(), fsm.RecvFIN, s)
+	t.retract(e, s.From, fsm.RecvACKOfFIN, s)
+	t.retract(e, s.From, fsm.SendFIN, s)
+}
+
+// sendsFIN works a FIN in as far as it concerns its sender.
+func (t *Table) sendsFIN(e *entry, s *tcp.Segment) {
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	end := s.End()
+	switch {
+	case d.has(sentFIN) && end == d.finEnd && d.has(guessedFIN):
+		d.bits &^= guessedFIN
+		return
+	case d.has(sentFIN) && end == d.finEnd:
+		t.repeatsFIN(e, s)
+		return
+	case d.has(sentFIN), end.Less(d.nxt):
+		t.mark(e, Stray, s) // a FIN at another place: a violation, or an injection
+		return
+	}
+	acks := p.has(sentFIN) && !s.Ack.Less(p.finEnd)
+	crossing := d.has(gotFIN) && !acks
+	if crossing {
+		// It had not received the peer's FIN when it sent its own, whatever the
+		// order in the capture: the acknowledgement number decides.
+		t.retract(e, side, fsm.RecvFIN, s)
+		d.bits &^= gotFIN
+	}
+	if !t.move(e, side, fsm.SendFIN, fsm.Seen, s) {
+		return
+	}
+	e.bits |= flowFINSeen
+	d.bits |= sentFIN
+	if acks {
+		d.bits |= finAcksPeer
+	}
+	d.finEnd, d.nxt = end, end.Max(d.nxt)
+	if crossing && t.move(e, side, fsm.RecvFIN, fsm.Presumed, s) {
+		d.bits |= gotFIN
+	}
+}
+
+// repeatsFIN works the same FIN again in: a retransmission, since copies of
+// frames were put aside. It disproves what was presumed of its first copy.
+func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	t.extra(e).sides[side.Index()].finRepeats++
+	t.mark(e, FINAgain, s)
+	if d.has(finAcked) {
+		r := t.latest(e, side, fsm.RecvACKOfFIN)
+		if r == nil || s.At-r.at > t.flight(e) {
+			d.bits &^= finAcked
+			t.retract(e, side, fsm.RecvACKOfFIN, s)
+		}
+	}
+	if p.has(presumedFIN) && !p.has(ackedFIN) && t.retract(e, side.Other(), fsm.RecvFIN, s) {
+		p.bits &^= gotFIN
+	}
+	if timerEvent(d.state) == fsm.Timeout {
+		d.timer = max(d.timer, s.At+int64(t.opts.Profile.FIN)/2)
+	}
+}
+
+// writesAfterFIN notes payload towards a peer that has closed its side.
+func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	x := &t.extra(e).sides[s.From.Index()]
+	if x.dataAfterFIN == 0 {
+		x.afterFINSeq = s.Seq
+	}
+	x.dataAfterFIN++
+	d.bits |= dataAfterFIN
+	t.mark(e, DataAfterFIN, s)
+}
+
+// receives is what an ordinary segment does to its receiver, if it arrives.
+// fresh says that it brought octets not seen before.
+func (t *Table) receives(e *entry, s *tcp.Segment, fresh bool) {
+	side := s.From.Other()
+	d, p := e.end(s.From), e.end(side)
+	waiting := p.state == fsm.TimeWait
+	t.receivesACK(e, s)
+	fin := s.Flags&tcp.FIN != 0
+	switch {
+	case waiting && p.state == fsm.TimeWait:
+		if fin || t.opts.Profile.RestartOnACK {
+			t.restartTimeWait(e, side, s)
+		}
+	case d.has(sentFIN) && !p.has(gotFIN) && (fin || fresh) && t.finInOrder(e, s.From):
+		if t.move(e, side, fsm.RecvFIN, fsm.Presumed, s) {
+			p.bits |= gotFIN
+		}
+	}
+}
+
+// finInOrder reports whether nothing is missing before the FIN of a side: the
+// receiver takes a FIN only in sequence.
+func (t *Table) finInOrder(e *entry, side tcp.Side) bool {
+	d, p := e.end(side), e.end(side.Other())
+	if e.extra == 0 {
+		return true
+	}
+	ack := p.ack
+	if !p.has(hasAck) {
+		ack = d.iss
+	}
+	return !t.extra(e).holes[side.Index()].openBefore(d.finEnd, ack)
+}
+
+// receivesACK is the ACK part of receives (RFC 9293 §3.10.7.4, fifth).
+func (t *Table) receivesACK(e *entry, s *tcp.Segment) {
+	side := s.From.Other()
+	d, p := e.end(s.From), e.end(side)
+	if p.state == fsm.SynRcvd && p.iss.Less(s.Ack) && s.Ack.LessEq(p.nxt) {
+		if e.rtt > 0 && s.At > p.lastAt {
+			e.rtt += s.At - p.lastAt
+		}
+		t.move(e, side, fsm.RecvACKOfSYN, fsm.Presumed, s)
+	}
+	if d.has(sentFIN) && d.ack == s.Ack && e.extra != 0 {
+		t.stillReads(e, s)
+	}
+	if !p.has(sentFIN) || s.Ack.Less(p.finEnd) || p.nxt.Less(s.Ack) && !p.has(guessedFIN) {
+		return
+	}
+	switch {
+	case !p.has(finAcked):
+		p.bits |= finAcked
+		t.move(e, side, fsm.RecvACKOfFIN, fsm.Presumed, s)
+	case e.extra != 0 && t.extra(e).sides[side.Index()].finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
+		t.mark(e, FINAckedAgain, s)
+	}
+}
+
+// stillReads notes that an endpoint acknowledges payload that was sent after
+// its own FIN: it had used shutdown(), not close().
+func (t *Table) stillReads(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	x := t.extra(e)
+	if d.has(halfAlive) || !p.has(dataAfterFIN) {
+		return
+	}
+	if x.sides[s.From.Other().Index()].afterFINSeq.Less(s.Ack) {
+		d.bits |= halfAlive
+		t.mark(e, DataAck, s)
+	}
+}

@@ -1,0 +1,168 @@
+package reassembly
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/compat"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// entry is a flow as it lies in the table: what every packet touches, without
+// pointers. What only some flows need stands in extra, the steps and marks in
+// the log.
+type entry struct {
+	key              tcp.Tuple
+	first            int64
+	firstRef         tcp.PacketRef
+	rtt              int64 // SYN to third segment, ns; 0 unknown
+	ends             [2]end
+	compat           compat.State
+	logHead, logTail uint32
+	extra            uint32
+	incarnation      uint32
+	bits             flowBits
+	marks            uint16   // in the log
+	steps            uint16   // in the log
+	from             tcp.Side // the sender of its first segment
+	client           tcp.Side
+	role             Role
+	gen              uint8 // tells a reused slot from the one that the wheel remembers
+}
+
+type flowBits uint16
+
+const (
+	flowSYN     flowBits = 1 << iota // a SYN was seen
+	flowSYNACK                       // a SYN-ACK was seen
+	flowPlain                        // a segment without SYN, FIN and RST was seen
+	flowDone                         // ended by packets: retention runs
+	flowInWheel                      // waits in the wheel
+	flowCopies                       // copies of frames were seen
+	flowSnapped                      // frames were cut by the snaplen
+	flowLoss                         // octets were acknowledged that the capture does not hold
+	flowStepped                      // its clock stepped back
+	flowPending                      // a SYN with another ISN waits for its answer
+	flowFINSeen                      // a FIN was seen
+)
+
+func (e *entry) has(b flowBits) bool { return e.bits&b != 0 }
+
+func (e *entry) end(s tcp.Side) *end { return &e.ends[s.Index()] }
+
+// last is the capture time of the flow's last segment.
+func (e *entry) last() int64 { return max(e.ends[0].lastAt, e.ends[1].lastAt) }
+
+// end is one endpoint.
+type end struct {
+	bytes   uint64
+	lastAt  int64 // its last segment
+	lastRef tcp.PacketRef
+	dataAt  int64 // its last new payload
+	dataRef tcp.PacketRef
+	timer   int64 // when its running timer expires, or expired
+	iss     tcp.Seq
+	nxt     tcp.Seq // after the last octet, SYN or FIN captured of it
+	ack     tcp.Seq // the highest acknowledgement that it sent
+	edge    tcp.Seq // the highest right edge of the window that it advertised
+	finEnd  tcp.Seq // after its FIN
+	lastAck tcp.Seq // acknowledgement of its last segment
+	lastEnd tcp.Seq // end of its last segment
+	dataLen uint32
+	packets uint32
+	syn     uint32
+	fin     uint32
+	rst     uint32
+	retrans uint32
+	copies  uint32
+	tsval   uint32
+	tsecr   uint32
+	bits    endBits
+	state   fsm.State
+	wscale  uint8
+	ttl     uint8
+}
+
+type endBits uint32
+
+const (
+	hasSeq  endBits = 1 << iota // iss and nxt are known from its own segments
+	hasAck                      // ack is known
+	hasISN                      // iss is the true initial sequence number
+	sentAny                     // sent anything but an RST
+	sentSYN                     // sent a SYN without ACK
+	sentSYNACK
+	sentFIN
+	finAcked       // the peer acknowledged its FIN, and nothing disproved it
+	finAcksPeer    // the first copy of its FIN acknowledged the peer's
+	gotFIN         // it received the peer's FIN, as far as known
+	ackedFIN       // it acknowledged the peer's FIN
+	halfAlive      // it acknowledged new payload after its own FIN
+	dataAfterFIN   // it sent payload after it had acknowledged the peer's FIN
+	timedOut       // closed by a timer and not by a packet
+	hasTS          // its last segment carried timestamps
+	hasWScale      // its SYN carried a window scale
+	inZeroWindow   // its last window was zero
+	hasEdge        // edge is known
+	guessedFIN     // its FIN was not captured, but deduced
+	aborted        // its RST closed it
+	wasEstablished // it reached ESTABLISHED, and nothing disproved it
+
+	// What is presumed of it and waits for proof.
+	presumedSYN
+	presumedSYNACK
+	presumedACKOfSYN
+	presumedFIN
+	presumedACKOfFIN
+	presumedRST
+
+	presumedAny = presumedSYN | presumedSYNACK | presumedACKOfSYN | presumedFIN | presumedACKOfFIN
+)
+
+func (d *end) has(b endBits) bool { return d.bits&b != 0 }
+
+// presumption is the bit that an event leaves while it waits for proof.
+func presumption(on fsm.Event) endBits {
+	switch on {
+	case fsm.RecvSYN:
+		return presumedSYN
+	case fsm.RecvSYNACK:
+		return presumedSYNACK
+	case fsm.RecvACKOfSYN:
+		return presumedACKOfSYN
+	case fsm.RecvFIN:
+		return presumedFIN
+	case fsm.RecvACKOfFIN:
+		return presumedACKOfFIN
+	case fsm.RecvRST:
+		return presumedRST
+	}
+	return 0
+}
+
+// extra is what only some flows need.
+type extra struct {
+	holes     [2]holes
+	reset     Reset
+	resetSeq  tcp.Seq // of the RST in reset
+	prev      Previous
+	restarts  [2]restart // of TIME_WAIT
+	sides     [2]extraSide
+	icmpAt    int64
+	icmpRef   tcp.PacketRef
+	reporter  [16]byte
+	icmpType  uint8
+	icmpCode  uint8
+	effective bool // reset took effect
+}
+
+type extraSide struct {
+	outOfOrder, zeroWindows, keepalives uint32
+	dataAfterFIN                        uint32 // payload segments
+	finRepeats                          uint32
+	afterFINSeq                         tcp.Seq // the first of that payload
+}
+
+type restart struct {
+	count uint32
+	at    int64
+	ref   tcp.PacketRef
+}

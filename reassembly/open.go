@@ -1,0 +1,238 @@
+package reassembly
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// open works a SYN or a SYN-ACK in.
+func (t *Table) open(e *entry, s *tcp.Segment) {
+	if s.Flags&tcp.ACK == 0 {
+		e.bits |= flowSYN
+		t.sendsSYN(e, s)
+	} else {
+		e.bits |= flowSYNACK
+		t.sendsSYNACK(e, s)
+	}
+	t.window(e, s)
+}
+
+// sendsSYN works a SYN without ACK in.
+func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	switch {
+	case d.has(sentSYN) && s.Seq == d.iss:
+		t.repeatsSYN(e, s)
+		return
+	case d.has(hasSeq) && s.Seq == d.iss:
+		// Captured behind the segment that followed it.
+		d.bits |= hasISN | sentSYN
+		e.client, e.role = s.From, RoleSYN
+		d.takeSYN(s)
+		return
+	case d.has(sentAny) && d.state != fsm.Closed || e.has(flowPending):
+		t.mark(e, SYNOnLive, s)
+		return
+	}
+	if e.role != RoleSYN {
+		e.client, e.role = s.From, RoleSYN
+	}
+	d.startAt(s)
+	d.bits |= sentSYN
+	t.move(e, s.From, fsm.SendSYN, fsm.Seen, s)
+	switch {
+	case p.state == fsm.SynSent:
+		t.move(e, s.From.Other(), fsm.RecvSYN, fsm.Presumed, s)
+	case p.has(sentSYNACK) && d.nxt.Sub(p.ack) >= 0 && p.ack.Sub(d.iss) > 0:
+		t.move(e, s.From, fsm.RecvSYNACK, fsm.Presumed, s) // the answer was captured first
+	case !p.has(sentAny):
+		t.append(e, tentative(s))
+	}
+}
+
+// tentative is the server's step on a SYN, which its answer will confirm: a
+// listener that stays silent shows no state.
+func tentative(s *tcp.Segment) record {
+	r := newRecord(uint8(fsm.RecvSYN), s.From.Other(), 0, s)
+	r.states = uint8(fsm.Listen)<<4 | uint8(fsm.SynRcvd)
+	return r
+}
+
+// startAt takes the initial sequence number from a SYN or SYN-ACK. Payload on
+// the SYN (RFC 7413) counts as sent.
+func (d *end) startAt(s *tcp.Segment) {
+	d.iss, d.nxt = s.Seq, s.End()
+	d.bits |= hasSeq | hasISN | sentAny
+	d.takeSYN(s)
+	if s.Len > 0 {
+		d.bytes += uint64(s.Len)
+		d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
+	}
+}
+
+// takeSYN notes the options that stand only in a SYN.
+func (d *end) takeSYN(s *tcp.Segment) {
+	if s.Options&tcp.OptWindowScale != 0 {
+		d.wscale = s.WScale
+		d.bits |= hasWScale
+	}
+}
+
+// repeatsSYN works the same SYN again in.
+func (t *Table) repeatsSYN(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	d.retrans++
+	if d.nxt.Less(s.End()) {
+		d.nxt = s.End()
+	}
+	t.mark(e, SYNAgain, s)
+	if d.state == fsm.Closed {
+		t.revive(e, s)
+	}
+	if d.has(presumedSYNACK) {
+		if r := t.latest(e, s.From, fsm.RecvSYNACK); r != nil && s.At-r.at > t.flight(e) {
+			t.retract(e, s.From, fsm.RecvSYNACK, s) // its SYN-ACK did not arrive
+		}
+	}
+	if d.state == fsm.SynSent {
+		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYN)/2)
+	}
+	if !p.has(sentAny) && e.marks < maxMarks {
+		t.append(e, tentative(s))
+	}
+}
+
+// sendsSYNACK works a SYN-ACK in.
+func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	fits := p.has(hasISN) && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt)
+	switch {
+	case d.has(sentSYNACK) && s.Seq == d.iss:
+		t.repeatsSYNACK(e, s)
+		return
+	case d.has(sentSYNACK) && !(p.state == fsm.SynSent || p.has(presumedSYNACK) || !p.has(sentAny)),
+		d.has(wasEstablished) && !d.has(sentSYNACK):
+		t.mark(e, Stray, s)
+		return
+	case d.has(sentSYNACK):
+		// Another ISN for the same SYN: the server forgot, or two answer. The
+		// last one stands until the client chooses.
+		t.mark(e, SYNACKAgain, s)
+		d.startAt(s)
+		d.ack = s.Ack
+		t.reaches(e, s, fits)
+		return
+	}
+	if e.role != RoleSYN && e.role != RoleSYNACK {
+		e.client, e.role = s.From.Other(), RoleSYNACK
+	}
+	d.startAt(s)
+	d.bits |= sentSYNACK | hasAck
+	d.ack = s.Ack
+	switch d.state {
+	case fsm.SynSent: // simultaneous open
+		t.move(e, s.From, fsm.RecvSYN, fsm.Seen, s)
+	case fsm.SynRcvd:
+		t.confirm(e, s.From, fsm.RecvSYN)
+	case fsm.Closed:
+		t.answered(e, s)
+	}
+	t.reaches(e, s, fits)
+}
+
+// reaches is what a SYN-ACK does to the opener.
+func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
+	side := s.From.Other()
+	p := e.end(side)
+	switch {
+	case fits && t.move(e, side, fsm.RecvSYNACK, fsm.Presumed, s):
+	case p.has(hasISN) && !fits:
+		t.mark(e, BadSYNACK, s)
+	default:
+		t.mark(e, SYNACKSent, s)
+	}
+}
+
+// answered makes the sender of s the server that received the last SYN: its
+// step stands at that SYN, where the kernel took it.
+func (t *Table) answered(e *entry, s *tcp.Segment) {
+	var last *record
+	t.records(e, func(r *record) bool {
+		if r.on() == fsm.RecvSYN && r.kind < markBase && r.basis() == 0 && r.side() == s.From {
+			last = r
+		}
+		return true
+	})
+	if last == nil {
+		t.move(e, s.From, fsm.RecvSYN, fsm.Implied, s)
+		return
+	}
+	last.setBasis(fsm.Seen)
+	e.steps++
+	e.rtt = s.At - last.at
+	t.enter(e, s.From, fsm.SynRcvd, s.At)
+}
+
+// repeatsSYNACK works the same SYN-ACK again in: the third segment did not
+// arrive, or the listener ignored it (RFC 9293 §3.10.7.4; a full accept queue).
+func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	d.retrans++
+	t.mark(e, SYNACKAgain, s)
+	if d.state == fsm.Closed && !t.revive(e, s) {
+		return
+	}
+	if d.has(presumedACKOfSYN) {
+		if r := t.latest(e, s.From, fsm.RecvACKOfSYN); r != nil && s.At-r.at > t.flight(e) {
+			t.retract(e, s.From, fsm.RecvACKOfSYN, s)
+		}
+	}
+	if d.state == fsm.SynRcvd {
+		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYNACK)/2)
+	}
+	if p := e.end(s.From.Other()); p.state == fsm.SynSent && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt) {
+		t.move(e, s.From.Other(), fsm.RecvSYNACK, fsm.Presumed, s)
+	}
+}
+
+// flight is how long a segment may still be on its way when its answer's
+// repetition passes the tap, ns: within it, a repetition disproves nothing.
+func (t *Table) flight(e *entry) int64 {
+	const unknown = 10e6
+	if e.rtt <= 0 {
+		return unknown
+	}
+	return max(e.rtt, 1e6)
+}
+
+// quote works an ICMP error in that quotes a segment of flow i. Only in
+// SYN_SENT, and only for the SYN itself, does a hard error end the attempt
+// (RFC 1122 §4.2.3.9, RFC 5461).
+func (t *Table) quote(i uint32, s *tcp.Segment) {
+	if i == 0 {
+		t.n.Strangers++
+		return
+	}
+	t.n.Quotes++
+	e := t.entries.get(i)
+	d := e.end(s.From)
+	t.mark(e, ICMPError, s)
+	x := t.extra(e)
+	if x.icmpRef == 0 {
+		x.icmpAt, x.icmpRef, x.reporter = s.At, s.Ref, s.Reporter
+		x.icmpType, x.icmpCode = s.ICMPType, s.ICMPCode
+	}
+	if d.state == fsm.SynSent && s.Seq == d.iss && unreachable(s) {
+		t.move(e, s.From, fsm.RecvICMP, fsm.Presumed, s)
+		t.settle(i, e)
+	}
+}
+
+// unreachable reports a hard error: ICMP type 3 but "fragmentation needed", or
+// ICMPv6 type 1.
+func unreachable(s *tcp.Segment) bool {
+	if s.Tuple.Is4() {
+		return s.ICMPType == 3 && s.ICMPCode != 4
+	}
+	return s.ICMPType == 1
+}

@@ -1,0 +1,142 @@
+package reassembly
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// rstVerdict is what the receiver of an RST does with it.
+type rstVerdict uint8
+
+const (
+	rstIgnored  rstVerdict = 1 + iota // dropped in silence
+	rstInexact                        // in the window: it draws a challenge ACK
+	rstAccepted                       // it ends the connection
+)
+
+// reset works an RST in. Its payload, if any, is a diagnostic text and no part
+// of the stream (RFC 9293 §3.5.3).
+func (t *Table) reset(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	switch t.judgeRST(e, s) {
+	case rstIgnored:
+		t.mark(e, RSTIgnored, s)
+		return
+	case rstInexact:
+		t.mark(e, RSTInexact, s)
+		return
+	}
+	t.mark(e, RSTSent, s)
+	if answersBadACK(d, s) {
+		return
+	}
+	r := t.describeRST(e, s)
+	if s.Flags&tcp.ACK != 0 && d.has(presumedFIN) && p.has(sentFIN) && !s.Ack.Less(p.finEnd) {
+		t.confirm(e, s.From, fsm.RecvFIN)
+		d.bits |= ackedFIN
+	}
+	if d.has(presumedSYNACK) && s.Flags&tcp.ACK == 0 {
+		// It answers the SYN-ACK: no socket was opening (RFC 9293 §3.5.2), so
+		// the connection never was established on this side.
+		t.retract(e, s.From, fsm.RecvSYNACK, s)
+	}
+	lone := !d.has(sentAny) && p.state == fsm.Closed && !sawFIN(d, p)
+	moved := t.move(e, s.From, fsm.SendRST, fsm.Seen, s)
+	if moved {
+		d.bits |= aborted
+	}
+	if t.move(e, s.From.Other(), fsm.RecvRST, fsm.Presumed, s) {
+		moved = true
+	}
+	x := t.extra(e)
+	if (moved || lone) && !resetStands(x, t.story(e)) {
+		x.reset, x.resetSeq, x.effective = r, s.Seq.Max(d.nxt), true
+	}
+}
+
+// sawFIN reports whether either side has shown a FIN: an RST after that is a
+// remark on a connection that is over, not its end.
+func sawFIN(d, p *end) bool { return d.has(sentFIN) || p.has(sentFIN) }
+
+// judgeRST decides by sequence and acknowledgement number (RFC 9293 §3.10.7.3
+// and §3.10.7.4, RFC 5961 §3.2). What the receiver expects is known up to what
+// is in flight: from its last acknowledgement to the highest octet sent.
+func (t *Table) judgeRST(e *entry, s *tcp.Segment) rstVerdict {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	if p.state == fsm.SynSent {
+		if s.Flags&tcp.ACK != 0 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt) {
+			return rstAccepted
+		}
+		return rstIgnored
+	}
+	if !p.has(hasAck) {
+		if !d.has(hasSeq) || s.Seq.Sub(d.iss) >= 0 && s.Seq.LessEq(d.nxt) {
+			return rstAccepted
+		}
+		return rstIgnored
+	}
+	low, high := p.ack, p.ack
+	if d.has(hasSeq) {
+		high = d.nxt.Max(p.ack)
+	}
+	switch {
+	case low.LessEq(s.Seq) && s.Seq.LessEq(high):
+		return rstAccepted
+	case d.has(sentFIN) && s.Seq.Add(1) == d.finEnd:
+		return rstAccepted // Linux: RCV.NXT-1 once the FIN was taken (tcp_reset_check)
+	case high.Less(s.Seq) && (s.Seq.LessEq(p.edge) || !d.has(hasSeq)):
+		if e.has(flowLoss) || !d.has(sentAny) {
+			return rstAccepted // what stands before it was not captured
+		}
+		return rstInexact
+	}
+	return rstIgnored
+}
+
+// answersBadACK reports an RST that an opening endpoint sends to a segment that
+// it cannot accept, and that leaves it as it is: it has the sequence number
+// that the segment acknowledged, and no ACK (RFC 9293 §3.10.7.3, §3.5.2).
+func answersBadACK(d *end, s *tcp.Segment) bool {
+	if s.Flags&tcp.ACK != 0 {
+		return false
+	}
+	switch d.state {
+	case fsm.SynSent, fsm.SynRcvd:
+		return s.Seq != d.iss && s.Seq != d.iss.Add(1) && s.Seq != d.nxt
+	}
+	return false
+}
+
+// describeRST keeps what the rules need of an RST, as things stood before it.
+func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	r := Reset{
+		By: s.From, At: s.At, Ref: s.Ref, Class: classOfRST(d, s), HasACK: s.Flags&tcp.ACK != 0,
+		TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
+	}
+	passive := !r.HasACK && s.Seq == p.lastAck || r.HasACK && s.Window == 0 && s.Ack == p.lastEnd
+	if passive && p.packets > 0 && s.At-p.lastAt <= max(2*e.rtt, 500e6) {
+		r.InAnswerTo, r.AnswerAt = p.lastRef, p.lastAt
+	}
+	acked := d.has(hasAck) && p.dataAt != 0 && !d.ack.Less(p.nxt) || r.HasACK && !s.Ack.Less(p.nxt)
+	if p.dataAt > d.dataAt && acked {
+		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
+	}
+	return r
+}
+
+// classOfRST tells an abort from the answer of a host without a socket by the
+// header, as Linux fills it (net/ipv4/tcp_output.c tcp_send_active_reset,
+// net/ipv4/tcp_ipv4.c tcp_v4_send_reset): the answer has no window, no options
+// and IP ID 0.
+func classOfRST(d *end, s *tcp.Segment) ResetClass {
+	v4 := s.Tuple.Is4()
+	bare := s.Options&tcp.OptAny == 0
+	switch {
+	case s.Window == 0 && bare && (!v4 || s.IPID == 0):
+		return ResetPassive
+	case s.Flags&tcp.ACK != 0 && s.Window != 0 && (!v4 || s.IPID != 0) && !(d.has(hasTS) && bare):
+		return ResetActive
+	}
+	return ResetUnknown
+}

@@ -1,0 +1,156 @@
+package reassembly
+
+import "github.com/lastack/lastack/reassembly/tcp"
+
+// holes are the stretches of one direction that were passed over and not seen
+// yet, oldest first. Beyond a few the oldest is given up: it stays unseen.
+type holes struct {
+	list [6]hole
+	n    uint8
+}
+
+type hole struct {
+	left, right tcp.Seq
+	at          int64 // when it was noticed
+}
+
+// add notes a hole.
+func (h *holes) add(left, right tcp.Seq, at int64) {
+	if int(h.n) == len(h.list) {
+		copy(h.list[:], h.list[1:])
+		h.n--
+	}
+	h.list[h.n] = hole{left, right, at}
+	h.n++
+}
+
+// fill takes [left, right) out of the holes. It returns how many octets of it
+// were missing until now, and when the youngest of those holes was noticed.
+func (h *holes) fill(left, right tcp.Seq) (octets uint32, noticed int64) {
+	old := *h
+	h.n = 0
+	for _, o := range old.list[:old.n] {
+		l, r := o.left.Max(left), right
+		if o.right.Less(r) {
+			r = o.right
+		}
+		if !l.Less(r) {
+			h.add(o.left, o.right, o.at)
+			continue
+		}
+		octets += uint32(r.Sub(l))
+		noticed = max(noticed, o.at)
+		if o.left.Less(l) {
+			h.add(o.left, l, o.at)
+		}
+		if r.Less(o.right) {
+			h.add(r, o.right, o.at)
+		}
+	}
+	return octets, noticed
+}
+
+// openBefore reports whether something before seq is missing that the receiver
+// has not acknowledged.
+func (h *holes) openBefore(seq, ack tcp.Seq) bool {
+	for _, o := range h.list[:h.n] {
+		if o.left.Less(seq) && ack.Less(o.right) {
+			return true
+		}
+	}
+	return false
+}
+
+// below is how many missing octets stand before ack.
+func (h *holes) below(ack tcp.Seq) (octets uint64) {
+	for _, o := range h.list[:h.n] {
+		r := o.right
+		if ack.Less(r) {
+			r = ack
+		}
+		if o.left.Less(r) {
+			octets += uint64(r.Sub(o.left))
+		}
+	}
+	return octets
+}
+
+// reordering is how soon after a hole was noticed its filling counts as
+// reordering and not as a retransmission, ns: Wireshark's figure.
+const reordering = 3e6
+
+// maxJump bounds a hole: what lies further ahead is not this stream.
+const maxJump = 1 << 30
+
+// sequence keeps the account of the sender's sequence space. It reports
+// whether the segment brought octets that had not been seen.
+func (t *Table) sequence(e *entry, s *tcp.Segment) bool {
+	d := e.end(s.From)
+	if !d.has(hasSeq) {
+		d.learn(s.Seq)
+	}
+	right := s.Seq.Add(s.Len)
+	ahead := s.Seq.Sub(d.nxt)
+	switch {
+	case ahead == 0:
+		if s.Len == 0 {
+			return false
+		}
+		d.nxt = right
+		d.take(s, s.Len)
+		return true
+	case ahead > 0:
+		if ahead > maxJump || s.Len == 0 && s.Flags&tcp.FIN == 0 {
+			return false // an acknowledgement may run ahead of data that was not captured
+		}
+		t.extra(e).holes[s.From.Index()].add(d.nxt, s.Seq, s.At)
+		d.nxt = right
+		d.take(s, s.Len)
+		return true
+	}
+	return t.behind(e, s, right)
+}
+
+// behind is sequence for a segment that begins before SND.NXT: a keepalive, a
+// retransmission, or one that was overtaken.
+func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
+	d := e.end(s.From)
+	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt) {
+		if s.Seq.Add(1) == d.nxt {
+			t.extra(e).sides[s.From.Index()].keepalives++
+			t.mark(e, KeepaliveProbe, s)
+		}
+		return false
+	}
+	var missing uint32
+	var noticed int64
+	if e.extra != 0 {
+		missing, noticed = t.extra(e).holes[s.From.Index()].fill(s.Seq, right)
+	}
+	repeated := uint32(d.nxt.Sub(s.Seq))
+	if repeated > s.Len {
+		repeated = s.Len
+	}
+	if missing > 0 && s.At-noticed <= max(reordering, e.rtt/2) {
+		t.extra(e).sides[s.From.Index()].outOfOrder++
+	} else {
+		d.retrans++
+	}
+	if d.nxt.Less(right) {
+		d.nxt = right
+	}
+	if fresh := missing + s.Len - repeated; fresh > 0 {
+		d.take(s, fresh)
+		return true
+	}
+	return false
+}
+
+// take counts octets of payload that had not been seen.
+func (d *end) take(s *tcp.Segment, octets uint32) {
+	if octets == 0 {
+		return
+	}
+	d.bytes += uint64(octets)
+	d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
+}

@@ -1,0 +1,363 @@
+package reassembly
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/compat"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// view turns entries into flows. Its storage is used again for each.
+type view struct {
+	flow      Flow
+	entry     entry
+	extra     extra
+	steps     []Step
+	marks     []Mark
+	timeWaits []TimeWait
+}
+
+// fill describes e as it stands at event time until, timers run up to then.
+// The entry itself is not changed.
+func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
+	v.entry, v.extra = *e, extra{}
+	if e.extra != 0 {
+		v.extra = *t.extra(e)
+	}
+	recs := v.runTimers(t, t.story(e), until)
+	v.entry.guessClient()
+	c := &v.entry
+	v.flow = Flow{
+		ID: c.firstRef, Tuple: c.key, Client: c.client, Role: c.role, Incarnation: c.incarnation,
+		Midstream: !c.has(flowSYN | flowSYNACK), Start: c.first, End: c.last(), First: c.firstRef,
+		Last: max(c.ends[0].lastRef, c.ends[1].lastRef), Final: until, Until: until, Ended: why, RTT: c.rtt,
+		Prev: v.extra.prev, Close: closeOf(c, &v.extra, recs), ActiveCloser: closerOf(c),
+		ConnState: c.compat.ConnState(c.client), History: c.compat.History(c.client),
+		Completeness: c.compat.Completeness(), CommunityID: compat.CommunityID(&c.key, 0),
+	}
+	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
+		v.flow.Last = c.ends[0].lastRef
+		if c.ends[1].lastAt > c.ends[0].lastAt {
+			v.flow.Last = c.ends[1].lastRef
+		}
+	}
+	if resetStands(&v.extra, recs) {
+		v.flow.Reset = v.extra.reset
+	}
+	v.list(recs)
+	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
+		v.endpoint(t, side, recs, until)
+	}
+	slices.SortFunc(v.timeWaits, func(a, b TimeWait) int { return cmp.Compare(a.Entered, b.Entered) })
+	v.flow.Steps, v.flow.Marks, v.flow.TimeWaits = v.steps, v.marks, v.timeWaits
+	v.handshake(recs)
+	v.flow.Quality = v.quality(why, until)
+	return &v.flow
+}
+
+// runTimers lets the timers of the copied entry expire, and adds their steps.
+func (v *view) runTimers(t *Table, recs []record, until int64) []record {
+	for {
+		side, on := due(&v.entry, until)
+		if side == 0 {
+			return recs
+		}
+		r, ok := fire(&v.entry, side, on)
+		if !ok {
+			return recs
+		}
+		recs = append(recs, r)
+		t.scratch = recs
+	}
+}
+
+// guessClient names a client where neither SYN nor SYN-ACK did: the lower port
+// is the server's; with equal ports, the receiver of the first packet is.
+func (e *entry) guessClient() {
+	if e.role != 0 {
+		return
+	}
+	e.role = RoleGuessed
+	switch {
+	case e.key.PortA < e.key.PortB:
+		e.client = tcp.SideB
+	case e.key.PortA > e.key.PortB:
+		e.client = tcp.SideA
+	default:
+		e.client = e.from
+	}
+}
+
+// list splits the log into steps and marks.
+func (v *view) list(recs []record) {
+	v.steps, v.marks, v.timeWaits = v.steps[:0], v.marks[:0], v.timeWaits[:0]
+	for k := range recs {
+		r := &recs[k]
+		switch {
+		case r.isStep():
+			v.steps = append(v.steps, Step{At: r.at, Ref: r.ref, Side: r.side(), From: r.from(), To: r.to(),
+				On: r.on(), Basis: r.basis(), Packet: r.packet()})
+		case r.kind >= markBase:
+			v.marks = append(v.marks, Mark{At: r.at, Ref: r.ref, Side: r.side(),
+				Kind: MarkKind(r.kind - markBase), Packet: r.packet()})
+		}
+	}
+}
+
+// endpoint fills the account of one side.
+func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
+	e, k := &v.entry, side.Index()
+	d, p := e.end(side), e.end(side.Other())
+	x := &v.extra.sides[k]
+	out := &v.flow.Ends[k]
+	*out = Endpoint{
+		State: d.state, Since: e.first, ISS: d.iss, Nxt: d.nxt, Ack: d.ack,
+		Sent: d.has(sentAny), SentAck: d.has(hasAck),
+		Packets: uint64(d.packets), SYN: uint64(d.syn), FIN: uint64(d.fin), RST: uint64(d.rst),
+		PayloadBytes: d.bytes, Duplicates: uint64(d.copies), Retransmits: uint64(d.retrans),
+		OutOfOrder: uint64(x.outOfOrder), ZeroWindows: uint64(x.zeroWindows), Keepalives: uint64(x.keepalives),
+		LastAt: d.lastAt, LastRef: d.lastRef, LastData: d.dataAt, LastDataRef: d.dataRef, LastDataLen: d.dataLen,
+		FINEnd: d.finEnd, FINAcksPeer: d.has(finAcksPeer), FINAcked: d.has(finAcked), FINRepeats: x.finRepeats,
+		AckedPeerFIN: d.has(ackedFIN), HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
+		Timestamps: d.has(hasTS), LastTSVal: d.tsval, LastTSEcr: d.tsecr, TTL: d.ttl,
+	}
+	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
+		out.AckedUnseen = v.extra.holes[k].below(p.ack)
+		if ahead := p.ack.Sub(d.nxt); ahead > 0 {
+			out.AckedUnseen += uint64(ahead)
+		}
+	}
+	for i := range recs {
+		switch r := &recs[i]; {
+		case !r.isStep() || r.side() != side:
+		case r.on() == fsm.SendFIN && r.believed():
+			out.FINAt, out.FINRef = r.at, r.ref
+		case r.on() == fsm.RecvACKOfFIN && r.believed():
+			out.FINAckAt, out.FINAckRef = r.at, r.ref
+		}
+	}
+	v.stays(t, side, recs, until)
+	out.FinWait2Expired = out.StateNS[fsm.FinWait2] > int64(t.opts.Profile.FinWait2)
+}
+
+// stays adds up how long one side stood in each state, as finally believed,
+// and lists its stays in TIME_WAIT.
+func (v *view) stays(t *Table, side tcp.Side, recs []record, until int64) {
+	out := &v.flow.Ends[side.Index()]
+	w := walk{side: side, state: fsm.Closed}
+	add := func(s fsm.State, from, to int64) {
+		if s != fsm.Closed && s != fsm.Listen && to > from {
+			out.StateNS[s] += to - from
+		}
+	}
+	for i := range recs {
+		r := &recs[i]
+		from, to, ok := w.step(r)
+		if !ok {
+			continue
+		}
+		add(from, out.Since, r.at)
+		out.Since = r.at
+		if from == fsm.TimeWait {
+			v.leaveTimeWait(r)
+		}
+		if to == fsm.TimeWait {
+			v.timeWaits = append(v.timeWaits, TimeWait{Side: side, Entered: r.at, EnteredRef: r.ref,
+				Expires: r.at + int64(t.opts.Profile.TwoMSL)})
+		}
+	}
+	add(w.state, out.Since, until)
+	if n := len(v.timeWaits); n > 0 && v.timeWaits[n-1].Side == side {
+		last := &v.timeWaits[n-1]
+		last.Expires = v.entry.end(side).timer
+		again := &v.extra.restarts[side.Index()]
+		last.Restarts, last.RestartAt, last.RestartRef = again.count, again.at, again.ref
+		if w.state == fsm.TimeWait {
+			last.EndedBy, last.EndedAt = TimeWaitCaptureEnd, until
+			if v.flow.Ended == EndEvicted {
+				last.EndedBy = TimeWaitEviction
+			}
+		}
+	}
+}
+
+// leaveTimeWait notes on the last stay how it ended.
+func (v *view) leaveTimeWait(r *record) {
+	last := &v.timeWaits[len(v.timeWaits)-1]
+	last.EndedAt, last.EndedRef = r.at, r.ref
+	switch r.on() {
+	case fsm.Timeout2MSL:
+		last.EndedBy = TimeWaitExpiry
+	case fsm.Reuse:
+		last.EndedBy = TimeWaitReuse
+	default:
+		last.EndedBy = TimeWaitRST
+	}
+}
+
+// closeOf says how a connection ended, by the first that applies.
+func closeOf(e *entry, x *extra, recs []record) Close {
+	a, b := &e.ends[0], &e.ends[1]
+	switch {
+	case refused(e, recs):
+		return CloseRefused
+	case unanswered(a, b) || unanswered(b, a):
+		return CloseUnanswered
+	case a.has(finAcked) && b.has(finAcked):
+		if !a.has(finAcksPeer) && !b.has(finAcksPeer) {
+			return CloseSimultaneous
+		}
+		return CloseOrderly
+	case resetStands(x, recs):
+		return CloseReset
+	case a.has(sentFIN) && !a.has(finAcked) || b.has(sentFIN) && !b.has(finAcked):
+		return CloseFINUnacked
+	case a.has(sentFIN) || b.has(sentFIN):
+		return CloseHalf
+	}
+	return CloseOpen
+}
+
+// refused reports that an RST acknowledged the SYN and no SYN-ACK came.
+func refused(e *entry, recs []record) bool {
+	if e.has(flowSYNACK) || e.ends[0].has(wasEstablished) || e.ends[1].has(wasEstablished) {
+		return false
+	}
+	return slices.ContainsFunc(recs, func(r record) bool {
+		return r.isStep() && r.on() == fsm.RecvRST && r.from() == fsm.SynSent
+	})
+}
+
+// unanswered reports that d opened and p sent neither SYN-ACK nor RST.
+func unanswered(d, p *end) bool {
+	return d.has(sentSYN) && !p.has(sentAny) && p.packets == 0 && !d.has(wasEstablished)
+}
+
+// resetStands reports whether the RST that was noted has an effect that nothing
+// disproved.
+func resetStands(x *extra, recs []record) bool {
+	if !x.effective {
+		return false
+	}
+	steps := false
+	for i := range recs {
+		r := &recs[i]
+		if r.isStep() && r.ref == x.reset.Ref && (r.on() == fsm.SendRST || r.on() == fsm.RecvRST) {
+			if r.believed() {
+				return true
+			}
+			steps = true
+		}
+	}
+	return !steps
+}
+
+// closerOf says who closed first, by acknowledgement: a FIN that acknowledges
+// the other one came second.
+func closerOf(e *entry) Closer {
+	c, s := e.end(e.client), e.end(e.client.Other())
+	switch {
+	case !c.has(sentFIN) && !s.has(sentFIN):
+		return CloserNone
+	case !s.has(sentFIN) || c.has(sentFIN) && s.has(finAcksPeer) && !c.has(finAcksPeer):
+		return CloserClient
+	case !c.has(sentFIN) || c.has(finAcksPeer):
+		return CloserServer
+	}
+	return CloserBoth
+}
+
+// handshake draws the opening from the log.
+func (v *view) handshake(recs []record) {
+	h := &v.flow.Handshake
+	client, server := v.flow.Client, v.flow.Server()
+	for i := range recs {
+		r := &recs[i]
+		mark := MarkKind(0)
+		if r.kind >= markBase {
+			mark = MarkKind(r.kind - markBase)
+		}
+		switch syn := tcp.Flags(r.flags)&(tcp.SYN|tcp.ACK) == tcp.SYN; {
+		case mark == ICMPError || r.sender() == 0:
+		case r.sender() == client && syn && (mark == SYNAgain || r.isStep() && r.on() == fsm.SendSYN):
+			if h.FirstSYNRef == 0 {
+				h.FirstSYN, h.FirstSYNRef = r.at, r.ref
+			}
+			if h.SYNACKRef == 0 {
+				h.LastSYN, h.LastSYNRef = r.at, r.ref
+			}
+		case r.sender() == server && tcp.Flags(r.flags).Has(tcp.SYN|tcp.ACK):
+			if h.SYNACKRef == 0 {
+				h.SYNACK, h.SYNACKRef = r.at, r.ref
+			}
+		case r.sender() == client && r.isStep() && r.on() == fsm.RecvACKOfSYN && h.ACKRef == 0:
+			h.ACK, h.ACKRef = r.at, r.ref
+		}
+	}
+	h.Outcome = v.outcome()
+	if x := &v.extra; x.icmpRef != 0 {
+		h.ICMP, h.ICMPRef, h.ICMPType, h.ICMPCode = x.icmpAt, x.icmpRef, x.icmpType, x.icmpCode
+		h.ICMPReporter = netip.AddrFrom16(x.reporter).Unmap()
+	}
+}
+
+// outcome says how the handshake went.
+func (v *view) outcome() Outcome {
+	c, s := v.entry.end(v.flow.Client), v.entry.end(v.flow.Server())
+	established := c.has(wasEstablished) && !c.has(presumedSYNACK) || s.has(wasEstablished)
+	switch {
+	case v.flow.Midstream:
+		return Unseen
+	case c.has(sentSYN) && s.has(sentSYN) && established:
+		return Simultaneous
+	case established:
+		return Complete
+	case v.flow.Close == CloseRefused:
+		return Refused
+	case s.has(sentSYNACK) || c.has(sentSYNACK):
+		return Incomplete
+	case v.extra.icmpRef != 0 && c.has(sentSYN):
+		return Unreachable
+	}
+	return Unanswered
+}
+
+// quality lists why the flow's story may be trusted less.
+func (v *view) quality(why Ending, until int64) (q Quality) {
+	e := &v.entry
+	set := func(on bool, bit Quality) {
+		if on {
+			q |= bit
+		}
+	}
+	a, b := &e.ends[0], &e.ends[1]
+	set(v.flow.Midstream, QualityMidstream)
+	set(oneWay(a, b) || oneWay(b, a), QualityOneWay)
+	set(e.has(flowLoss), QualityCaptureLoss)
+	set(e.has(flowCopies), QualityDuplicates)
+	set(e.has(flowSnapped), QualitySnapped)
+	set(filtered(e), QualityFiltered)
+	set(e.has(flowStepped), QualityClockStep)
+	set(why == EndInput && !e.has(flowDone) && until-e.last() < soon, QualityEndsEarly)
+	set(why == EndEvicted, QualityEvicted)
+	return q
+}
+
+// soon is how close to the input's end a flow's last segment makes every "not
+// answered" premature, ns: well beyond a first retransmission.
+const soon = 3e9
+
+// oneWay reports that d's acknowledgements prove a peer of which nothing was
+// captured.
+func oneWay(d, p *end) bool { return p.packets == 0 && d.has(hasAck) }
+
+// filtered reports a flow of which only SYN, FIN and RST segments were captured
+// although it was opened and closed: the widespread capture filter on flags.
+func filtered(e *entry) bool {
+	opened := e.has(flowSYNACK) && e.has(flowFINSeen)
+	closed := e.ends[0].fin > 0 && e.ends[1].fin > 0
+	return (opened || closed) && !e.has(flowPlain)
+}

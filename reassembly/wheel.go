@@ -1,0 +1,106 @@
+package reassembly
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// wheel holds the closed flows by the second in which their retention ends. A
+// slot names an entry and its generation, so that an entry that was freed or
+// used again is passed over instead of being unlinked.
+type wheel struct {
+	buckets [][]waiting
+	next    int64 // the first second that has not been swept
+	started bool
+	due     []expiry
+}
+
+type waiting struct {
+	entry uint32
+	gen   uint8
+}
+
+type expiry struct {
+	at    int64
+	id    tcp.PacketRef
+	entry uint32
+}
+
+const second = 1e9
+
+func (w *wheel) init(retain int64) { w.buckets = make([][]waiting, retain/second+3) }
+
+func floorSecond(at int64) int64 {
+	q := at / second
+	if at%second < 0 {
+		q--
+	}
+	return q
+}
+
+func (w *wheel) bucket(sec int64) *[]waiting {
+	n := int64(len(w.buckets))
+	return &w.buckets[(sec%n+n)%n]
+}
+
+// add lets an entry wait for the end of its retention.
+func (w *wheel) add(i uint32, e *entry, retain int64) {
+	e.bits |= flowInWheel
+	sec := floorSecond(e.last() + retain)
+	if w.started {
+		// A clock that stepped back must not put an entry behind the hand.
+		sec = max(sec, w.next)
+		sec = min(sec, w.next+int64(len(w.buckets))-1)
+	}
+	b := w.bucket(sec)
+	*b = append(*b, waiting{i, e.gen})
+}
+
+// advance finalises, in order of (Final, ID), every flow whose retention ends
+// at watermark or before.
+func (w *wheel) advance(t *Table, watermark int64) {
+	now := floorSecond(watermark)
+	first := now - int64(len(w.buckets)) + 1
+	if w.started {
+		first = max(w.next, first)
+	}
+	w.started, w.next = true, max(w.next, now)
+	w.due = w.due[:0]
+	for sec := first; sec <= now; sec++ {
+		w.collect(t, sec, watermark)
+	}
+	slices.SortFunc(w.due, func(a, b expiry) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
+	})
+	for _, d := range w.due {
+		t.finalise(d.entry, EndExpired, d.at)
+	}
+}
+
+// collect empties one bucket: what is due goes to w.due, what lived on meanwhile
+// waits again.
+func (w *wheel) collect(t *Table, sec, watermark int64) {
+	b := w.bucket(sec)
+	list := *b
+	*b = list[:0]
+	for _, q := range list {
+		e := t.entries.get(q.entry)
+		if e.gen != q.gen || !e.has(flowInWheel) {
+			continue
+		}
+		if !e.has(flowDone) {
+			e.bits &^= flowInWheel
+			continue
+		}
+		if at := e.last() + t.retain; at <= watermark {
+			e.bits &^= flowInWheel
+			w.due = append(w.due, expiry{at, e.firstRef, q.entry})
+			continue
+		}
+		// Appending to the bucket that is being read is safe: it never holds
+		// more than was read of it.
+		w.add(q.entry, e, t.retain)
+	}
+}
