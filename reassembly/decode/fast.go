@@ -16,10 +16,11 @@ const maxTags = 2
 // unusual: a missing octet, an IP option, a fragment, anything but TCP.
 func (d *Decoder) fast(link uint16, data []byte, wireLen uint32, at int64, ref tcp.PacketRef, out *tcp.Segment) bool {
 	t, p, tag := d.fastLink(link, data)
+	uncaptured := max(int(wireLen)-len(data), 0)
 	var ok bool
 	switch t {
 	case layers.EthernetTypeIPv4:
-		ok = d.fast4(p, out)
+		ok = d.fast4(p, uncaptured, out)
 	case layers.EthernetTypeIPv6:
 		ok = d.fast6(p, out)
 	}
@@ -28,7 +29,7 @@ func (d *Decoder) fast(link uint16, data []byte, wireLen uint32, at int64, ref t
 	}
 	out.At, out.Ref = at, ref
 	out.Tuple.Tag = tag
-	if int64(wireLen) > int64(len(data)) {
+	if uncaptured > 0 {
 		out.Quality |= tcp.Snapped
 	}
 	return true
@@ -84,15 +85,17 @@ func (d *Decoder) fastLink(link uint16, data []byte) (t layers.EthernetType, p [
 // specialHardware reports whether a cooked frame's protocol is no EtherType.
 func specialHardware(arphrd uint16) bool { return arphrd >= arphrdWiFi && arphrd <= arphrdNetlink }
 
-// fast4 decodes an IPv4 packet without options that holds a TCP segment.
-func (d *Decoder) fast4(p []byte, out *tcp.Segment) bool {
+// fast4 decodes an IPv4 packet without options that holds a TCP segment. p is
+// what was captured of it; as many octets as uncaptured were not.
+func (d *Decoder) fast4(p []byte, uncaptured int, out *tcp.Segment) bool {
 	const versionAndLength = 0x45
 	if len(p) < ipv4Header+tcpFixed || p[0] != versionAndLength || p[9] != byte(layers.IPProtocolTCP) ||
 		be16(p[6:8])&fragmentMask != 0 {
 		return false
 	}
-	n := int(be16(p[2:4])) - ipv4Header
-	if n < tcpFixed {
+	total := int(be16(p[2:4]))
+	n := total - ipv4Header
+	if n < tcpFixed || total > len(p)+uncaptured {
 		return false
 	}
 	b := p[ipv4Header:]

@@ -22,7 +22,10 @@ func (d *Decoder) ipv4(f frame) Result { return d.ipv4As(f, asNamed) }
 
 // ipv4As is an IPv4 packet that carries the given protocol, whatever its
 // header says. A total length of 0 is a segment that the capturing host had
-// yet to cut (TSO, BIG TCP): it takes the frame's length.
+// yet to cut (TSO, BIG TCP): it takes the frame's length. A total length that
+// the frame could not hold is believed if the header's checksum is right: then
+// the frame was cut without a note of it. Otherwise the header is damaged, and
+// the frame's length is the better guess.
 func (d *Decoder) ipv4As(f frame, protocol layers.IPProtocol) Result {
 	if !d.enter() {
 		return d.undecodable(tooDeep)
@@ -38,11 +41,14 @@ func (d *Decoder) ipv4As(f frame, protocol layers.IPProtocol) Result {
 	if f.data[0]>>4 != 4 || head < ipv4Header || total < head {
 		return d.malformed(badIPv4)
 	}
-	f = f.exactly(total)
 	if len(f.data) < head {
 		return d.short(f, head)
 	}
 	h := f.data[:head]
+	if total > f.wire && !d.pk.quoting && fold(sum(0, h)) != 0xffff {
+		total = f.wire
+	}
+	f = f.exactly(total)
 	d.pk.networks++
 	d.pk.ip = network{
 		src: mapped(be32(h[12:])),

@@ -19,18 +19,19 @@ const (
 )
 
 // header reads a TCP header of which at least tcpFlags octets were captured in
-// b, in an IP payload of n octets, and reports whether it fits into them. The
-// ports are the caller's.
+// b, in an IP payload of n octets, and reports whether its length can be that
+// of a TCP header. One that is longer than the payload counts as all header,
+// with its options cut: hosts discard such a segment, but it was on the wire.
+// The ports are the caller's.
 func header(out *tcp.Segment, b []byte, n int) bool {
-	offAndFlags := be16(b[12:14])
-	off := int(offAndFlags>>12) * 4
-	if off < tcpFixed || off > n {
+	off := headerLength(b)
+	if off < tcpFixed {
 		return false
 	}
 	out.Seq = tcp.Seq(be32(b[4:8]))
 	out.Ack = tcp.Seq(be32(b[8:12]))
-	out.Flags = tcp.Flags(offAndFlags & flagBits)
-	out.Len = uint32(n - off)
+	out.Flags = tcp.Flags(be16(b[12:14]) & flagBits)
+	out.Len = uint32(max(n-off, 0))
 	out.Window = openWindow
 	if len(b) >= tcpWindow {
 		out.Window = be16(b[14:16])
@@ -43,6 +44,9 @@ func header(out *tcp.Segment, b []byte, n int) bool {
 	return true
 }
 
+// headerLength is the length that a TCP header gives itself.
+func headerLength(b []byte) int { return int(b[12]>>4) * 4 }
+
 // segment is the TCP segment that the innermost IP header carries.
 func (d *Decoder) segment(f frame) Result {
 	pk := &d.pk
@@ -54,7 +58,7 @@ func (d *Decoder) segment(f frame) Result {
 	}
 	out := pk.out
 	*out = tcp.Segment{At: pk.at, Ref: pk.ref, Kind: tcp.KindTCP, IPID: pk.ip.id, TTL: pk.ip.ttl}
-	if !header(out, f.data, f.wire) {
+	if !header(out, f.data, f.wire) || pk.guessed && headerLength(f.data) > f.wire {
 		return d.malformed(badTCP)
 	}
 	if len(f.data) < tcpFixed {
