@@ -9,7 +9,6 @@ package report
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
@@ -18,20 +17,24 @@ import (
 )
 
 // Report is everything that a renderer prints. Times are nanoseconds since
-// 1970 UTC on the capture's clock; 0 is unknown.
+// 1970 UTC on the capture's clock.
 type Report struct {
 	Meta       Meta
 	Sources    []Source
 	Health     Health
-	Start, End int64 // of the input; End as the contract's "When the input ends"
+	Start, End int64 // of the input; both 0 when it holds no packets
 	AsOf       int64 // a snapshot's time; 0 for the final report
 	Packets    uint64
 	Flows      uint64
 	ByClose    [reassembly.Closes]uint64
-	Findings   []diagnose.Finding // by (time, flow, rule), at most 1,000 of a group
-	Groups     []Group            // worst first
-	States     []States
-	Verdict    []string // sentences; one function writes them for all renderers
+	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
+	// the analysis was not asked to list them.
+	Findings []diagnose.Finding
+	Unlisted uint64  // findings that are counted and, although lists were asked for, not listed
+	Groups   []Group // the most harmful first
+	Tally    Tally   // of all findings
+	States   []States
+	Verdict  []string // sentences; one function writes them for all renderers
 }
 
 // Meta says what was run.
@@ -49,9 +52,21 @@ type Source struct {
 	Snaplen     uint32
 	Packets     uint64
 	Bytes       uint64
-	First, Last int64
+	First, Last int64  // both 0 when no packet has a time
 	SHA256      string // hexadecimal, when asked for
 	Error       string // what is damaged, if anything
+}
+
+// Input is what the reader and the decoder know when a report is made.
+type Input struct {
+	Meta    Meta
+	Sources []Source
+	// Start is the time of the earliest frame; 0 without any.
+	Start                                     int64
+	Packets, NotTCP, Undecodable, KernelDrops uint64
+	BadChecksums                              uint64
+	Notes                                     []Note
+	Damaged                                   bool // a source was cut off, corrupted or could not be opened
 }
 
 // Health is what could be read and what could not.
@@ -61,8 +76,11 @@ type Health struct {
 	EvictedFlows, TimeWentBackwards           uint64
 	BadChecksums                              uint64
 	Notes                                     []Note
-	Incomplete                                bool // --strict's question: cut off, corrupted, drops or evictions
-	Vantage                                   string
+	Incomplete                                bool // cut off, corrupted, drops or evictions
+	Vantage                                   Vantage
+
+	// Flows of which the packets cannot tell everything.
+	OneWay, Midstream, Filtered uint64
 }
 
 // Note is one remark on the input.
@@ -72,20 +90,89 @@ type Note struct {
 	Ref  tcp.PacketRef // 0 for none
 }
 
-// Group is the findings of one cause: rule, party and service.
+// Group is the findings of one cause: rule, party and service. A group without
+// a service is of a rule that has none, or of the services beyond a thousand.
 type Group struct {
 	Rule        string
-	Severity    diagnose.Severity
+	Severity    diagnose.Severity   // the worst of its findings
 	Confidence  diagnose.Confidence // the best of its findings
 	Who         diagnose.Party
 	Service     netip.AddrPort
 	Count       uint64
+	Counts      Tally
+	FlowCount   uint64          // flows that they are on
 	Flows       []tcp.PacketRef // the first 20
 	First, Last int64
-	Longest     time.Duration
+	Longest     int64 // ns
 	Verdict     string
 	Example     diagnose.Finding // the worst
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
+}
+
+// Tally counts findings by severity and confidence.
+type Tally [diagnose.Info + 1][diagnose.Possible + 1]uint64
+
+// Total is the number of findings.
+func (t *Tally) Total() (n uint64) {
+	for _, row := range t {
+		for _, c := range row {
+			n += c
+		}
+	}
+	return n
+}
+
+// Any reports whether there is a finding of that severity or above, certain or
+// likely.
+func (t *Tally) Any(s diagnose.Severity) bool {
+	for _, row := range t[:s+1] {
+		if row[diagnose.Certain]+row[diagnose.Likely] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// worst is the gravest severity that occurs.
+func (t *Tally) worst() diagnose.Severity {
+	for s := diagnose.Error; s < diagnose.Info; s++ {
+		if t[s] != [len(t[s])]uint64{} {
+			return s
+		}
+	}
+	return diagnose.Info
+}
+
+// surest is the best confidence that occurs.
+func (t *Tally) surest() diagnose.Confidence {
+	for c := diagnose.Certain; c < diagnose.Possible; c++ {
+		for _, row := range t {
+			if row[c] > 0 {
+				return c
+			}
+		}
+	}
+	return diagnose.Possible
+}
+
+// capped is the tally when nothing may be surer than limit.
+func (t *Tally) capped(limit diagnose.Confidence) (out Tally) {
+	for s, row := range t {
+		for c, n := range row {
+			if n > 0 {
+				out[s][max(diagnose.Confidence(c), limit)] += n
+			}
+		}
+	}
+	return out
+}
+
+func (t *Tally) plus(o *Tally) {
+	for s, row := range o {
+		for c, n := range row {
+			t[s][c] += n
+		}
+	}
 }
 
 // States is how many sockets a host held in each state at Time.

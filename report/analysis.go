@@ -1,0 +1,250 @@
+package report
+
+import (
+	"math/rand/v2"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// DefaultMaxFlows is the bound on flows held at once unless Options say else.
+const DefaultMaxFlows = 2_000_000
+
+const (
+	// partitions is fixed, and not the number of threads: a partition holds its
+	// share of the flows, and what is evicted must not depend on the machine.
+	partitions = 64
+	// routeSeed is fixed for the same reason. The tables inside are hashed with
+	// a random seed, for addresses are chosen by attackers.
+	routeSeed = 0x6c6173_7461636b
+
+	second = int64(1e9)
+	// tickSegments bounds what the flows that end between two ticks can hold,
+	// where many end within a second.
+	tickSegments = 1 << 14
+	// sweepFlows is how many flows may end in one sweep; where more are held, a
+	// gap in event time is crossed second by second.
+	sweepFlows = 1 << 14
+	// longestWait is more than any timer and any retention: what a flow waits
+	// for happens within it.
+	longestWait = 1000 * second
+)
+
+// Options say how to analyse. The zero value of every field is good.
+type Options struct {
+	Profile  reassembly.Profile // of the hosts; the zero value is the first of reassembly.Profiles
+	MaxFlows int                // flows held at once; DefaultMaxFlows when 0
+	Threads  int                // workers; the report does not depend on it
+	Rules    []diagnose.Rule
+	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
+	// each group; AllFindings keeps every one. Groups are exact without.
+	ListFindings, AllFindings bool
+	Flows                     FlowWriter // nil when nobody wants them
+}
+
+// FlowWriter takes the flows as they are finalised, each as bytes of its own
+// making, in order of (Final, ID).
+type FlowWriter interface {
+	// AppendFlow appends what is to be written of f to dst. It is called from
+	// several goroutines at once and must not keep f.
+	AppendFlow(dst []byte, f *reassembly.Flow) []byte
+	// Write gets whole flows, from one goroutine at a time.
+	Write(p []byte) (int, error)
+}
+
+// Analysis takes segments and makes reports of them. Its methods are called
+// from one goroutine.
+//
+// Event time is a watermark that never goes back. Each time it passes a whole
+// second every partition gives up the flows whose time has come, and a
+// collector puts them into one order.
+type Analysis struct {
+	opt       Options
+	parts     []*partition
+	pool      *pool // nil with one thread: then everything runs in the caller
+	collector *collector
+	inline    chunk // of the flows that end, with one thread
+
+	begun     bool
+	watermark int64
+	nextTick  int64
+	fresh     int // segments since the last tick
+	clock     clockSteps
+}
+
+// clockSteps counts the frames that are stamped earlier than one before them.
+type clockSteps struct {
+	back    uint64
+	longest int64 // ns
+	at      tcp.PacketRef
+}
+
+// New makes an analysis. With more than one thread it starts goroutines, which
+// Finish ends.
+func New(opt Options) *Analysis {
+	if opt.MaxFlows <= 0 {
+		opt.MaxFlows = DefaultMaxFlows
+	}
+	if opt.Profile.Name == "" {
+		opt.Profile = reassembly.Profiles()[0]
+	}
+	opt.ListFindings = opt.ListFindings || opt.AllFindings
+	a := &Analysis{opt: opt, collector: newCollector(&opt)}
+	table := reassembly.Options{
+		Profile:  opt.Profile,
+		MaxFlows: (opt.MaxFlows + partitions - 1) / partitions,
+		Seed:     rand.Uint64(),
+	}
+	for range partitions {
+		a.parts = append(a.parts, newPartition(table, &a.opt))
+	}
+	if opt.Threads > 1 {
+		a.pool = startPool(min(opt.Threads, partitions), a.parts, a.collector)
+	} else {
+		for _, p := range a.parts {
+			p.judge.out = &a.inline
+		}
+	}
+	return a
+}
+
+// Add takes one segment, in capture order. The segment is copied.
+func (a *Analysis) Add(s *tcp.Segment) {
+	a.Advance(s.At, s.Ref)
+	a.fresh++
+	p := s.Tuple.Hash(routeSeed) >> (64 - 6)
+	if a.pool == nil {
+		a.parts[p].table.Step(s)
+		return
+	}
+	a.pool.add(uint8(p), s)
+}
+
+// Advance tells that event time has reached t: the time of a frame that is not
+// TCP (ref says which, for the note on clocks that step back), or live the time
+// of a quiet interface, with a ref of 0.
+func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
+	switch {
+	case !a.begun:
+		a.begun = true
+		a.watermark = t
+		a.nextTick = wholeSecond(t) + second
+	case t <= a.watermark:
+		if t < a.watermark && ref != 0 {
+			a.clock.note(a.watermark-t, ref)
+		}
+	default:
+		// A tick between two segments of the same time would put the flows
+		// that end at that time on both sides of it.
+		if t >= a.nextTick || a.fresh >= tickSegments {
+			a.tick(t)
+		}
+		a.watermark = t
+	}
+}
+
+func (c *clockSteps) note(step int64, ref tcp.PacketRef) {
+	c.back++
+	if step > c.longest {
+		c.longest, c.at = step, ref
+	}
+}
+
+// wholeSecond is the last whole second at or before t.
+func wholeSecond(t int64) int64 {
+	r := t % second
+	if r < 0 {
+		r += second
+	}
+	return t - r
+}
+
+// tick has every flow finalised whose time comes before t.
+func (a *Analysis) tick(t int64) {
+	if t >= a.nextTick && a.held() > sweepFlows {
+		for at := a.nextTick; at < t && at < a.watermark+longestWait; at += second {
+			a.sweep(at)
+		}
+	}
+	a.sweep(t - 1)
+	a.nextTick = wholeSecond(t) + second
+	a.fresh = 0
+}
+
+// sweep finalises what ends at or before the watermark and hands it on.
+func (a *Analysis) sweep(watermark int64) {
+	if a.pool != nil {
+		a.pool.sweep(watermark, false)
+		return
+	}
+	for _, p := range a.parts {
+		p.sweep(watermark)
+	}
+	a.collector.merge([]*chunk{&a.inline})
+	a.inline.reset()
+}
+
+// held estimates how many flows the tables hold. With several threads the
+// figure is a moment old, which changes how often a sweep is made and nothing
+// that comes out of it.
+func (a *Analysis) held() int64 {
+	n := int64(0)
+	for _, p := range a.parts {
+		n += p.held.Load()
+	}
+	return n
+}
+
+// Snapshot is the report as it would be if the input ended at until. It changes
+// nothing.
+func (a *Analysis) Snapshot(until int64, in Input) *Report {
+	a.settle()
+	c := a.collector.clone()
+	judges := make([]*judge, len(a.parts))
+	for i, p := range a.parts {
+		judges[i] = p.judge.clone()
+	}
+	until = a.end(until)
+	c.gather(judges, func(i int) { a.parts[i].table.Peek(until, judges[i].take) })
+	r := a.build(until, in, c, judges)
+	r.AsOf = until
+	return r
+}
+
+// Finish ends the input at until, finalises every flow and makes the report.
+// The error is that of writing flows. The analysis is of no use afterwards.
+func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
+	until = a.end(until)
+	if a.begun {
+		a.Advance(until, 0)
+	}
+	a.settle()
+	if a.pool != nil {
+		a.pool.stop()
+	}
+	judges := make([]*judge, len(a.parts))
+	for i, p := range a.parts {
+		judges[i] = p.judge
+	}
+	a.collector.gather(judges, func(i int) { a.parts[i].table.Finish(until) })
+	return a.build(until, in, a.collector, judges), a.collector.err
+}
+
+// end is until, or the latest event time when that is later.
+func (a *Analysis) end(until int64) int64 {
+	if !a.begun {
+		return until
+	}
+	return max(until, a.watermark)
+}
+
+// settle waits until everything that was added has been stepped and everything
+// that ended has been collected. From then on the tables are the caller's.
+func (a *Analysis) settle() {
+	if a.pool != nil {
+		a.pool.sweep(a.watermark-1, true)
+		return
+	}
+	a.sweep(a.watermark - 1)
+}

@@ -1,0 +1,132 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// build makes the report of what the collector and the judges hold.
+func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Report {
+	r := &Report{Meta: in.Meta, Sources: in.Sources, Packets: in.Packets, Start: in.Start, End: end}
+	if in.Packets == 0 {
+		r.Start, r.End = 0, 0
+	}
+	var all sums
+	for _, j := range judges {
+		all.plus(&j.sums)
+	}
+	r.Flows, r.ByClose = all.flows, all.byClose
+	a.health(r, in, &all)
+
+	limit := diagnose.Confidence(0)
+	if in.KernelDrops > 0 {
+		limit = diagnose.Likely
+	}
+	r.Groups = c.groups.ranked(limit)
+	for i := range r.Groups {
+		r.Tally.plus(&r.Groups[i].Counts)
+	}
+	if c.groups.list {
+		r.Findings, r.Unlisted = c.groups.findings()
+		for i := range r.Findings {
+			lower(&r.Findings[i], limit)
+		}
+	}
+	people := takeCensus(judges)
+	r.States = people.states(end)
+	if people.incomplete {
+		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
+	}
+	for i := range r.Groups {
+		r.Groups[i].Verdict = r.sentence(&r.Groups[i])
+	}
+	r.Verdict = r.verdict()
+	return r
+}
+
+// lower caps a finding's confidence because the capture itself lost packets.
+func lower(f *diagnose.Finding, limit diagnose.Confidence) {
+	if f.Confidence < limit {
+		f.Confidence = limit
+		f.LoweredBy |= reassembly.QualityCaptureLoss
+	}
+}
+
+// health fills what could be read and what could not.
+func (a *Analysis) health(r *Report, in Input, all *sums) {
+	h := &r.Health
+	*h = Health{
+		Packets: in.Packets, NotTCP: in.NotTCP, Undecodable: in.Undecodable,
+		KernelDrops: in.KernelDrops, BadChecksums: in.BadChecksums,
+		TimeWentBackwards: a.clock.back, Vantage: all.halves.vantage(),
+		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
+		Filtered: all.quality(reassembly.QualityFiltered),
+	}
+	for _, p := range a.parts {
+		n := p.table.Counters()
+		h.TCPSegments += n.Segments
+		h.Duplicates += n.Duplicates
+		h.AckedUnseen += n.AckedUnseen
+		h.EvictedFlows += n.Evicted
+	}
+	h.Incomplete = in.Damaged || h.KernelDrops > 0 || h.EvictedFlows > 0
+	h.Notes = slices.Clone(in.Notes)
+	slices.SortStableFunc(h.Notes, func(x, y Note) int {
+		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Ref, y.Ref))
+	})
+	a.remarks(r, all)
+}
+
+// note adds a remark on the whole input.
+func (r *Report) note(format string, args ...any) {
+	r.Health.Notes = append(r.Health.Notes, Note{Text: fmt.Sprintf(format, args...), File: -1})
+}
+
+// remarks notes what the counters say, in the order of what it costs.
+func (a *Analysis) remarks(r *Report, all *sums) {
+	h := &r.Health
+	if h.KernelDrops > 0 {
+		r.note("the capture lost %s: no finding is surer than likely", plural(h.KernelDrops, "packet", "packets"))
+	}
+	if h.EvictedFlows > 0 {
+		r.note("%s judged early, because more were open at once than --max-flows allows",
+			plural(h.EvictedFlows, "flow was", "flows were"))
+	}
+	if h.OneWay > 0 {
+		r.note("only one direction was captured of %s", plural(h.OneWay, "flow", "flows"))
+	}
+	if h.Filtered > 0 {
+		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
+			"capture 'tcp or icmp or icmp6' instead", plural(h.Filtered, "flow shows", "flows show"))
+	}
+	if h.Midstream > 0 {
+		r.note("%s before the capture did", plural(h.Midstream, "flow began", "flows began"))
+	}
+	if h.AckedUnseen > 0 {
+		r.note("%s what the capture does not hold", plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
+	}
+	if h.Duplicates > 0 {
+		r.note("%s of frames set aside", plural(h.Duplicates, "copy", "copies"))
+	}
+	if n := all.quality(reassembly.QualitySnapped); n > 0 {
+		r.note("%s cut short by the snap length", plural(n, "flow has frames", "flows have frames"))
+	}
+	if h.BadChecksums > 0 {
+		r.note("%s a wrong TCP checksum; checksum offload on the capturing host looks the same, so they count",
+			plural(h.BadChecksums, "segment has", "segments have"))
+	}
+	if a.clock.longest >= millisecond {
+		r.Health.Notes = append(r.Health.Notes, Note{
+			Text: fmt.Sprintf("the clock stepped back %s, by up to %s",
+				plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
+			File: a.clock.at.File(), Ref: a.clock.at,
+		})
+	}
+	if r.Unlisted > 0 {
+		r.note("%s counted and not listed", plural(r.Unlisted, "finding is", "findings are"))
+	}
+}

@@ -1,0 +1,78 @@
+package report
+
+import (
+	"cmp"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+const (
+	// chunkBytes and chunkFlows are when a chunk is handed over while flows are
+	// finalised all at once.
+	chunkBytes = 32 << 10
+	chunkFlows = 256
+	// keepBytes is the most that an empty chunk holds on to.
+	keepBytes = 4 << 20
+)
+
+// chunk is what came of some flows that ended: their lines and findings.
+type chunk struct {
+	flows  []ended
+	lines  []byte
+	finds  []found
+	settle bool // the last one before the caller takes the tables over
+}
+
+// ended is one flow of a chunk. Its lines and findings end where the next
+// one's begin.
+type ended struct {
+	final        int64
+	id           tcp.PacketRef
+	lines, finds int // where they end
+}
+
+// found is a finding, and the flow that shows it if it may be the worst.
+type found struct {
+	diagnose.Finding
+	flow *reassembly.Flow
+}
+
+// before orders flows as reports list them.
+func (e *ended) compare(f *ended) int {
+	if c := cmp.Compare(e.final, f.final); c != 0 {
+		return c
+	}
+	return cmp.Compare(e.id, f.id)
+}
+
+// end closes the part of f. A flow that left nothing takes no room.
+func (c *chunk) end(f *reassembly.Flow) {
+	var lines, finds int
+	if n := len(c.flows); n > 0 {
+		lines, finds = c.flows[n-1].lines, c.flows[n-1].finds
+	}
+	if len(c.lines) > lines || len(c.finds) > finds {
+		c.flows = append(c.flows, ended{f.Final, f.ID, len(c.lines), len(c.finds)})
+	}
+}
+
+// part is the lines and findings of flow i.
+func (c *chunk) part(i int) (lines []byte, finds []found) {
+	var l, f int
+	if i > 0 {
+		l, f = c.flows[i-1].lines, c.flows[i-1].finds
+	}
+	return c.lines[l:c.flows[i].lines], c.finds[f:c.flows[i].finds]
+}
+
+func (c *chunk) big() bool { return len(c.lines) >= chunkBytes || len(c.flows) >= chunkFlows }
+
+func (c *chunk) reset() {
+	clear(c.finds) // they hold pointers
+	*c = chunk{flows: c.flows[:0], lines: c.lines[:0], finds: c.finds[:0]}
+	if cap(c.lines) > keepBytes {
+		*c = chunk{}
+	}
+}

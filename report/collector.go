@@ -1,0 +1,151 @@
+package report
+
+import (
+	"container/heap"
+	"slices"
+	"sync"
+)
+
+// writeBytes is how much is written at once.
+const writeBytes = 64 << 10
+
+// collector puts the flows that ended in all partitions into one order, writes
+// their lines and groups their findings.
+type collector struct {
+	flows  FlowWriter // nil when nobody wants lines
+	groups groups
+	order  []place // of merge, kept for its memory
+	buf    []byte
+	err    error // the first of writing
+}
+
+// place is flow i of a chunk.
+type place struct {
+	*chunk
+	i int
+}
+
+func newCollector(opt *Options) *collector {
+	return &collector{flows: opt.Flows, groups: newGroups(opt)}
+}
+
+// clone is a collector that goes on from here, writes nothing, and leaves this
+// one as it is.
+func (c *collector) clone() *collector {
+	return &collector{groups: c.groups.clone()}
+}
+
+// merge takes the chunks of one sweep.
+func (c *collector) merge(chunks []*chunk) {
+	c.order = c.order[:0]
+	for _, chunk := range chunks {
+		for i := range chunk.flows {
+			c.order = append(c.order, place{chunk, i})
+		}
+	}
+	slices.SortFunc(c.order, func(a, b place) int { return a.flows[a.i].compare(&b.flows[b.i]) })
+	for _, p := range c.order {
+		c.take(p)
+	}
+	clear(c.order)
+	c.flush()
+}
+
+func (c *collector) take(p place) {
+	lines, finds := p.part(p.i)
+	if c.flows != nil {
+		if c.buf = append(c.buf, lines...); len(c.buf) >= writeBytes {
+			c.flush()
+		}
+	}
+	for i := range finds {
+		c.groups.add(p.flows[p.i].id, &finds[i])
+	}
+}
+
+func (c *collector) flush() {
+	if len(c.buf) > 0 && c.err == nil {
+		_, c.err = c.flows.Write(c.buf)
+	}
+	c.buf = c.buf[:0]
+}
+
+// gather has every judge take its flows (run calls judge i's, in order of
+// (Final, ID)) and merges the streams, so that all flows of the input can be
+// finalised at once without their lines being held at once.
+func (c *collector) gather(judges []*judge, run func(i int)) {
+	streams := make(streams, 0, len(judges))
+	var running sync.WaitGroup
+	for i, j := range judges {
+		s := &stream{full: make(chan *chunk, 1), empty: make(chan *chunk, 3)}
+		for range cap(s.empty) {
+			s.empty <- new(chunk)
+		}
+		streams = append(streams, s)
+		j.out, j.full = <-s.empty, s.swap
+		running.Go(func() {
+			run(i)
+			s.full <- j.out
+			close(s.full)
+		})
+	}
+	streams = slices.DeleteFunc(streams, func(s *stream) bool { return !s.next() })
+	heap.Init(&streams)
+	for len(streams) > 0 {
+		s := streams[0]
+		c.take(s.at)
+		if s.next() {
+			heap.Fix(&streams, 0)
+		} else {
+			heap.Pop(&streams)
+		}
+	}
+	running.Wait()
+	c.flush()
+}
+
+// stream is the flows of one partition, chunk after chunk.
+type stream struct {
+	full, empty chan *chunk
+	at          place // the next flow
+}
+
+// swap hands over a full chunk and takes an empty one.
+func (s *stream) swap(c *chunk) *chunk {
+	s.full <- c
+	return <-s.empty
+}
+
+// next moves to the next flow; false when there is none.
+func (s *stream) next() bool {
+	s.at.i++
+	for s.at.chunk == nil || s.at.i >= len(s.at.flows) {
+		if s.at.chunk != nil {
+			s.at.reset()
+			s.empty <- s.at.chunk
+		}
+		chunk, ok := <-s.full
+		if !ok {
+			return false
+		}
+		s.at = place{chunk, 0}
+	}
+	return true
+}
+
+// streams is a heap: the one whose next flow comes first is on top.
+type streams []*stream
+
+func (s streams) Len() int { return len(s) }
+func (s streams) Less(i, j int) bool {
+	a, b := s[i].at, s[j].at
+	return a.flows[a.i].compare(&b.flows[b.i]) < 0
+}
+func (s streams) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s *streams) Push(x any)   { *s = append(*s, x.(*stream)) }
+func (s *streams) Pop() any {
+	old := *s
+	last := old[len(old)-1]
+	*s = old[:len(old)-1]
+	return last
+}

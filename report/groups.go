@@ -1,0 +1,260 @@
+package report
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+const (
+	// groupFindings is how many findings of one group are listed.
+	groupFindings = 1000
+	// groupFlows is how many flow ids a group names.
+	groupFlows = 20
+	// groupServices is how many services of one rule and party have a group of
+	// their own; a scan would make one of every port. Further ones share a group
+	// without a service.
+	groupServices = 1000
+	// listedFindings bounds the list over all groups.
+	listedFindings = 200_000
+)
+
+// groupKey tells causes apart.
+type groupKey struct {
+	rule    string
+	who     diagnose.Party
+	service netip.AddrPort
+}
+
+func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service} }
+
+// rank says how bad an example is.
+type rank struct {
+	severity   diagnose.Severity
+	confidence diagnose.Confidence
+	duration   int64
+	time       int64
+	flow       tcp.PacketRef
+}
+
+func rankOf(d *diagnose.Finding) rank {
+	return rank{d.Severity, d.Confidence, d.Duration, d.Time, firstFlow(d)}
+}
+
+// worse reports whether r makes the better example: the graver and surer first,
+// then the longest, then the earliest.
+func (r rank) worse(o rank) bool {
+	return cmp.Or(
+		cmp.Compare(r.severity, o.severity),
+		cmp.Compare(r.confidence, o.confidence),
+		cmp.Compare(o.duration, r.duration),
+		cmp.Compare(r.time, o.time),
+		cmp.Compare(r.flow, o.flow),
+	) < 0
+}
+
+// firstFlow is the flow that a finding is listed under.
+func firstFlow(d *diagnose.Finding) tcp.PacketRef {
+	if d.Flow == 0 && len(d.Flows) > 0 {
+		return d.Flows[0]
+	}
+	return d.Flow
+}
+
+// group is the findings of one cause so far.
+type group struct {
+	key         groupKey
+	counts      Tally
+	flows       uint64
+	lastFlow    tcp.PacketRef // findings of one flow come together
+	first, last int64
+	longest     int64
+	ids         []flowAt // the first, by time and flow
+	list        []diagnose.Finding
+	example     diagnose.Finding
+	flow        *reassembly.Flow
+}
+
+type flowAt struct {
+	time int64
+	flow tcp.PacketRef
+}
+
+func (a flowAt) compare(b flowAt) int {
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.flow, b.flow))
+}
+
+// groups is all of them.
+type groups struct {
+	all      map[groupKey]*group
+	services map[groupKey]int // groups of a rule and party, by the key without the service
+	list     bool             // findings are wanted one by one,
+	every    bool             // and all of them
+	listed   int
+}
+
+func newGroups(opt *Options) groups {
+	return groups{
+		all: map[groupKey]*group{}, services: map[groupKey]int{},
+		list: opt.ListFindings, every: opt.AllFindings,
+	}
+}
+
+func (s *groups) clone() groups {
+	c := *s
+	c.all = make(map[groupKey]*group, len(s.all))
+	for k, g := range s.all {
+		n := *g
+		n.ids, n.list = slices.Clone(g.ids), slices.Clone(g.list)
+		c.all[k] = &n
+	}
+	c.services = make(map[groupKey]int, len(s.services))
+	for k, n := range s.services {
+		c.services[k] = n
+	}
+	return c
+}
+
+// add puts a finding on flow id into its group.
+func (s *groups) add(id tcp.PacketRef, f *found) {
+	g := s.of(&f.Finding)
+	if g.counts.Total() == 0 || f.Time < g.first {
+		g.first = f.Time
+	}
+	if g.counts.Total() == 0 || rankOf(&f.Finding).worse(rankOf(&g.example)) {
+		g.example, g.flow = f.Finding, f.flow
+	}
+	g.last = max(g.last, f.Time)
+	g.longest = max(g.longest, f.Duration)
+	g.counts[f.Severity][f.Confidence]++
+	if g.flows == 0 || g.lastFlow != id {
+		g.flows++
+		g.lastFlow = id
+		g.name(flowAt{f.Time, firstFlow(&f.Finding)})
+	}
+	if s.list {
+		s.keep(g, &f.Finding)
+	}
+}
+
+// of is the group of a finding, made if there is none yet.
+func (s *groups) of(d *diagnose.Finding) *group {
+	k := keyOf(d)
+	if g := s.all[k]; g != nil {
+		return g
+	}
+	cause := groupKey{rule: k.rule, who: k.who}
+	if s.services[cause] >= groupServices {
+		k = cause
+		if g := s.all[k]; g != nil {
+			return g
+		}
+	}
+	s.services[cause]++
+	g := &group{key: k, last: d.Time}
+	s.all[k] = g
+	return g
+}
+
+// name keeps the flow among the first that the group names.
+func (g *group) name(f flowAt) {
+	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
+	if i >= groupFlows {
+		return
+	}
+	g.ids = slices.Insert(g.ids, i, f)
+	g.ids = g.ids[:min(len(g.ids), groupFlows)]
+}
+
+// keep lists the finding if it may be among those that are listed. A list grows
+// to twice its bound before it is cut.
+func (s *groups) keep(g *group, d *diagnose.Finding) {
+	if !s.every {
+		if len(g.list) >= 2*groupFindings {
+			s.cut(g)
+		}
+		if s.listed >= listedFindings {
+			return
+		}
+	}
+	g.list = append(g.list, *d)
+	s.listed++
+}
+
+// cut leaves the first findings of a group on its list.
+func (s *groups) cut(g *group) {
+	if s.every || len(g.list) <= groupFindings {
+		return
+	}
+	slices.SortStableFunc(g.list, compareFindings)
+	s.listed -= len(g.list) - groupFindings
+	clear(g.list[groupFindings:])
+	g.list = g.list[:groupFindings]
+}
+
+// compareFindings is the order in which findings are listed.
+func compareFindings(a, b diagnose.Finding) int {
+	return cmp.Or(
+		cmp.Compare(a.Time, b.Time),
+		cmp.Compare(firstFlow(&a), firstFlow(&b)),
+		cmp.Compare(a.Rule, b.Rule),
+	)
+}
+
+// findings lists what is kept, in order, and how many are not.
+func (s *groups) findings() (list []diagnose.Finding, rest uint64) {
+	for _, g := range s.all {
+		s.cut(g)
+		list = append(list, g.list...)
+		rest += g.counts.Total() - uint64(len(g.list))
+	}
+	slices.SortStableFunc(list, func(a, b diagnose.Finding) int {
+		return cmp.Or(compareFindings(a, b), compareKeys(keyOf(&a), keyOf(&b)))
+	})
+	return list, rest
+}
+
+func compareKeys(a, b groupKey) int {
+	return cmp.Or(
+		cmp.Compare(a.rule, b.rule),
+		cmp.Compare(a.who, b.who),
+		a.service.Compare(b.service),
+	)
+}
+
+// ranked lists the groups, the most harmful first.
+func (s *groups) ranked(limit diagnose.Confidence) []Group {
+	out := make([]Group, 0, len(s.all))
+	for _, g := range s.all {
+		out = append(out, g.model(limit))
+	}
+	slices.SortFunc(out, func(a, b Group) int {
+		return cmp.Or(
+			cmp.Compare(a.Severity, b.Severity),
+			cmp.Compare(a.Confidence, b.Confidence),
+			cmp.Compare(b.Count, a.Count),
+			compareKeys(groupKey{a.Rule, a.Who, a.Service}, groupKey{b.Rule, b.Who, b.Service}),
+		)
+	})
+	return out
+}
+
+// model is the group as a report shows it, no surer than limit.
+func (g *group) model(limit diagnose.Confidence) Group {
+	counts := g.counts.capped(limit)
+	m := Group{
+		Rule: g.key.rule, Who: g.key.who, Service: g.key.service,
+		Severity: counts.worst(), Confidence: counts.surest(),
+		Count: counts.Total(), Counts: counts, FlowCount: g.flows,
+		First: g.first, Last: g.last, Longest: g.longest, Example: g.example, Flow: g.flow,
+	}
+	for _, f := range g.ids {
+		m.Flows = append(m.Flows, f.flow)
+	}
+	m.Example.Confidence = max(m.Example.Confidence, limit)
+	return m
+}

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// partition is the flows whose tuples hash to one number, and what is made of
+// those that end.
+type partition struct {
+	table *reassembly.Table
+	judge *judge
+	held  atomic.Int64 // flows in the table as of the last sweep
+}
+
+func newPartition(o reassembly.Options, opt *Options) *partition {
+	p := &partition{judge: newJudge(opt)}
+	p.table = reassembly.NewTable(o, p.judge.take)
+	return p
+}
+
+// sweep has the table give up the flows whose time came at or before the
+// watermark.
+func (p *partition) sweep(watermark int64) {
+	p.table.Sweep(watermark)
+	p.held.Store(int64(p.table.Counters().Flows - p.judge.sums.flows))
+}
+
+// judge takes flows as they end: it counts them, runs the rules on them and
+// leaves lines and findings in out.
+type judge struct {
+	opt  *Options
+	ctx  diagnose.Context
+	emit func(diagnose.Finding)
+	flow *reassembly.Flow // the one that is being judged
+
+	flows FlowWriter // nil when nobody wants lines
+	out   *chunk
+	full  func(*chunk) *chunk // takes a full chunk for an empty one; nil where chunks have no bound
+
+	sums   sums
+	people population
+	best   map[groupKey]rank // of the examples sent on so far
+}
+
+// sums are what is added up over flows.
+type sums struct {
+	flows     uint64
+	byClose   [reassembly.Closes]uint64
+	midstream uint64
+	qualities [16]uint64 // flows, by the bits of reassembly.Quality
+	halves    halves
+}
+
+// quality is the number of flows that have that reason to be trusted less.
+func (s *sums) quality(q reassembly.Quality) uint64 {
+	return s.qualities[bits.TrailingZeros16(uint16(q))]
+}
+
+func newJudge(opt *Options) *judge {
+	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]rank{}}
+	j.emit = j.found
+	return j
+}
+
+// clone is a judge that goes on from here, writes no lines and leaves this one
+// as it is.
+func (j *judge) clone() *judge {
+	c := newJudge(j.opt)
+	c.flows = nil
+	c.sums = j.sums
+	c.people = j.people.clone()
+	return c
+}
+
+// take judges one flow, which is valid during the call.
+func (j *judge) take(f *reassembly.Flow) {
+	j.sums.add(f)
+	j.people.add(f)
+	j.flow = f
+	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
+	if j.flows != nil {
+		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
+	}
+	j.out.end(f)
+	if j.full != nil && j.out.big() {
+		j.out = j.full(j.out)
+	}
+}
+
+// found passes a finding on, with the flow itself when no worse one of its
+// group went before.
+func (j *judge) found(d diagnose.Finding) {
+	k, r := keyOf(&d), rankOf(&d)
+	var flow *reassembly.Flow
+	if old, ok := j.best[k]; !ok || r.worse(old) {
+		if len(j.best) >= bestKept {
+			clear(j.best) // costs a few copies too many, and bounds the map
+		}
+		j.best[k] = r
+		flow = j.flow.Clone()
+	}
+	j.out.finds = append(j.out.finds, found{d, flow})
+}
+
+// bestKept bounds judge.best.
+const bestKept = 1 << 12
+
+func (s *sums) add(f *reassembly.Flow) {
+	s.flows++
+	s.byClose[f.Close]++
+	for q := uint16(f.Quality); q != 0; q &= q - 1 {
+		s.qualities[bits.TrailingZeros16(q)]++
+	}
+	if f.Midstream {
+		s.midstream++
+	}
+	s.halves.add(&f.Handshake)
+}
+
+// plus adds another partition's.
+func (s *sums) plus(t *sums) {
+	s.flows += t.flows
+	for i, n := range t.byClose {
+		s.byClose[i] += n
+	}
+	for i, n := range t.qualities {
+		s.qualities[i] += n
+	}
+	s.midstream += t.midstream
+	s.halves.plus(t.halves)
+}

@@ -1,0 +1,146 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// Rung is one packet of a flow, or one timer, with the states of both ends
+// after it.
+type Rung struct {
+	At             int64
+	Ref            tcp.PacketRef // 0 for a timer
+	FromClient     bool
+	What           string // "FIN,ACK seq 413", or what the timer did
+	Client, Server fsm.State
+	Note           string // what is notable beside the states, if anything
+	Evidence       bool   // a finding names this packet
+}
+
+// Ladder lists the packets of a flow that moved a state or are notable, in
+// order. Those of evidence are marked.
+func Ladder(f *reassembly.Flow, evidence []tcp.PacketRef) []Rung {
+	l := ladder{flow: f, states: [2]fsm.State{fsm.Closed, fsm.Closed}}
+	steps, marks := f.Steps, f.Marks
+	for len(steps) > 0 || len(marks) > 0 {
+		if len(marks) == 0 || len(steps) > 0 && !later(&steps[0], &marks[0]) {
+			l.step(&steps[0])
+			steps = steps[1:]
+		} else {
+			l.mark(&marks[0])
+			marks = marks[1:]
+		}
+	}
+	for i := range l.rungs {
+		r := &l.rungs[i]
+		r.Evidence = r.Ref != 0 && slices.Contains(evidence, r.Ref)
+	}
+	return l.rungs
+}
+
+// later reports whether the step comes after the mark.
+func later(s *reassembly.Step, m *reassembly.Mark) bool {
+	return cmp.Or(cmp.Compare(s.At, m.At), cmp.Compare(s.Ref, m.Ref)) > 0
+}
+
+type ladder struct {
+	flow   *reassembly.Flow
+	states [2]fsm.State // by tcp.Side.Index, after the last rung
+	rungs  []Rung
+}
+
+// rung is the rung of a packet, new unless it is the last one.
+func (l *ladder) rung(at int64, ref tcp.PacketRef, p reassembly.Packet) *Rung {
+	if n := len(l.rungs); ref != 0 && n > 0 && l.rungs[n-1].Ref == ref {
+		return &l.rungs[n-1]
+	}
+	l.rungs = append(l.rungs, Rung{At: at, Ref: ref, FromClient: p.From == l.flow.Client, What: l.describe(p)})
+	r := &l.rungs[len(l.rungs)-1]
+	l.show(r)
+	return r
+}
+
+// show sets the states of a rung to what they are now.
+func (l *ladder) show(r *Rung) {
+	r.Client = l.states[l.flow.Client.Index()]
+	r.Server = l.states[l.flow.Server().Index()]
+}
+
+func (l *ladder) step(s *reassembly.Step) {
+	r := l.rung(s.At, s.Ref, s.Packet)
+	l.states[s.Side.Index()] = s.To
+	l.show(r)
+	switch {
+	case s.Ref == 0:
+		r.FromClient = s.Side == l.flow.Client
+		r.What = timer(s.On)
+	case s.On == fsm.Revise:
+		r.Note = "disproves an earlier step"
+	}
+}
+
+// timer says what ended a state without a packet.
+func timer(on fsm.Event) string {
+	switch on {
+	case fsm.Timeout2MSL:
+		return "2MSL passed"
+	case fsm.Reuse:
+		return "four-tuple reused"
+	}
+	return "gave up"
+}
+
+func (l *ladder) mark(m *reassembly.Mark) {
+	r := l.rung(m.At, m.Ref, m.Packet)
+	if r.Note == "" {
+		r.Note = m.Kind.String()
+	}
+	if m.Kind == reassembly.ICMPError {
+		r.What = "ICMP error, quoting"
+	}
+}
+
+// describe is a packet in words, its sequence numbers relative to the initial
+// ones.
+func (l *ladder) describe(p reassembly.Packet) string {
+	if p.From == 0 {
+		return ""
+	}
+	own, peer := l.flow.Endpoint(p.From), l.flow.Endpoint(p.From.Other())
+	s, n := p.Flags.String(), tcp.Seq(p.Number)
+	switch {
+	case p.Flags.Any(tcp.SYN | tcp.FIN | tcp.RST):
+		if !own.Sent || n == own.ISS {
+			return s
+		}
+		return s + " seq " + decimal(uint32(n.Sub(own.ISS)))
+	case isAck(n, own, peer):
+		return s + " ack " + decimal(uint32(n.Sub(peer.ISS)))
+	}
+	return s + " " + decimal(p.Number) + " bytes"
+}
+
+// isAck tells the acknowledgement of an empty segment from the length of a
+// payload: it stands between the peer's first and last sequence number.
+func isAck(n tcp.Seq, own, peer *reassembly.Endpoint) bool {
+	return peer.ISS.LessEq(n) && (n.LessEq(peer.Nxt) || n.LessEq(own.Ack))
+}
+
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+// ClientSide is the client's side in the flow of a finding; 0 when the finding
+// is over several.
+func ClientSide(d *diagnose.Finding) tcp.Side {
+	if !d.Client.IsValid() || !d.Service.IsValid() {
+		return 0
+	}
+	client, server := d.Client.Addr().As16(), d.Service.Addr().As16()
+	_, side := tcp.MakeTuple(&client, &server, d.Client.Port(), d.Service.Port())
+	return side
+}

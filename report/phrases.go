@@ -1,0 +1,92 @@
+package report
+
+import "github.com/lastack/lastack/report/diagnose"
+
+// phrase is how the findings of a rule are told when there are several.
+//
+// did follows the party when it is an endpoint: "10.0.3.7:8443 did not answer
+// the client's FIN". saw follows "on 6 of 40 flows to 10.0.3.7:8443" where no
+// endpoint is to blame. "{peer}" is "client" or "server". why, if any, is a
+// sentence about what that means, for the worst finding of a report.
+type phrase struct{ did, saw, why string }
+
+// phraseFor is the phrase of a rule; a rule that has none is told by its title.
+func phraseFor(rule string) phrase {
+	if p, ok := phrases()[rule]; ok {
+		return p
+	}
+	return phrase{did: "caused " + rule, saw: "there was " + rule}
+}
+
+func phrases() map[string]phrase {
+	return map[string]phrase{
+		"fin-unanswered": {"did not answer the {peer}'s FIN", "a FIN was acknowledged and not answered",
+			"The FINs were acknowledged, so the host was alive; the application did not close, and its sockets stay in CLOSE_WAIT."},
+		"fin-answered-late": {"answered the {peer}'s FIN late", "a FIN was answered late", ""},
+		"late-close-reset": {"closed so late that the {peer} had given up and answered with an RST",
+			"a close came so late that an RST answered it", ""},
+		"write-after-fin": {"sent data to a {peer} that had closed already", "data was sent to a peer that had closed already",
+			"An RST answered the data: whatever it asked for was not done."},
+		"fin-unacked": {"did not acknowledge the {peer}'s FIN", "a FIN was not acknowledged", ""},
+		"last-ack-lost": {"repeated its FIN although it had been acknowledged",
+			"the FIN came again after its acknowledgement had passed, which therefore did not arrive", ""},
+		"ack-of-fin-lost": {"repeated its FIN although it had been acknowledged",
+			"the acknowledgement of the first FIN did not arrive", ""},
+		"time-wait-missing": {"answered a FIN with an RST where TIME_WAIT should have acknowledged it",
+			"an RST answered a FIN where TIME_WAIT should have acknowledged it", ""},
+		"close-behind-zero-window": {"did not read, so that the {peer} could not even send its FIN",
+			"a closed window held back the FIN", ""},
+		"half-close":         {"used a half-close", "a half-close was in use", ""},
+		"simultaneous-close": {"closed at the same moment as the {peer}", "both ends closed at the same moment", ""},
+		"abortive-close": {"aborted instead of closing", "one end aborted instead of closing",
+			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet."},
+		"rst-unread-data": {"closed with data unread, which sends an RST", "a close with data unread sent an RST",
+			"What the {peer} had sent was not read."},
+		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", ""},
+		"rst-listener-closed": {"reset all its connections at once", "a burst of RSTs came from one listener", ""},
+		"rst-on-dead-connection": {"answered data after a silence with an RST", "data after a silence met an RST",
+			"The answering end, or something in the path, no longer knew the connection."},
+		"rst-forged": {"seemed to send an RST that it did not send", "an RST was forged",
+			"The endpoint that it names went on as if it had sent none."},
+		"rst-challenged":         {"answered an inexact RST or SYN with a challenge ACK", "an inexact RST or SYN was challenged", ""},
+		"keepalive-failed":       {"did not answer keepalives", "keepalives went unanswered until an RST ended the connection", ""},
+		"retransmission-timeout": {"stopped acknowledging data", "data was repeated until its sender fell silent", ""},
+		"time-wait-assassinated": {"had its TIME_WAIT ended early by an RST", "an RST ended TIME_WAIT early", ""},
+		"connection-refused": {"refused the connection", "an RST refused the connection",
+			"Nothing listens on that port, or a firewall answers for it."},
+		"connection-rejected": {"rejected the connection", "a firewall's RST or an ICMP error rejected the connection", ""},
+		"syn-unanswered": {"did not answer the SYN", "nothing answered the SYN",
+			"The SYN or its answer is dropped on the way, the host is down, or its accept queue is full."},
+		"syn-retransmitted":  {"answered only a repeated SYN", "the connection opened only after the SYN was repeated", ""},
+		"handshake-ack-lost": {"repeated its SYN-ACK", "the third segment of the handshake did not arrive at first", ""},
+		"accept-queue-overflow": {"did not accept connections fast enough", "connections were not accepted fast enough",
+			"The client believes that it is connected while the listener's accept queue is full."},
+		"syn-flood":              {"was flooded with SYNs that were never completed", "a flood of SYNs was never completed", ""},
+		"handshake-abandoned":    {"reset the connection that it was opening", "the opener reset the connection before it was open", ""},
+		"simultaneous-open":      {"opened at the same moment as the {peer}", "both ends opened at the same moment", ""},
+		"syn-on-live-connection": {"got a SYN on a connection that it still held", "a SYN met an old connection that was still held", ""},
+		"bad-syn-ack":            {"sent a SYN-ACK for what was not sent", "a SYN-ACK acknowledged what was not sent", ""},
+		"syn-dropped-by-paws": {"dropped SYNs with older timestamps", "SYNs with older timestamps stayed unanswered",
+			"Several hosts share one address whose timestamps do not agree."},
+		"tuple-reused": {"used a four-tuple again inside 2MSL", "a four-tuple was used again inside 2MSL", ""},
+		"tuple-reuse-rejected": {"refused a four-tuple that was used again inside 2MSL",
+			"a four-tuple that was used again inside 2MSL was refused or delayed", ""},
+		"late-duplicate":     {"sent a segment of an earlier connection", "a segment of an earlier connection came late", ""},
+		"port-exhaustion":    {"is running out of ephemeral ports", "ephemeral ports are running out", ""},
+		"time-wait-churn":    {"holds far more sockets in TIME_WAIT than open", "TIME_WAIT far outnumbers open connections", ""},
+		"idle-timeout-close": {"closed after a constant idle time", "one end closed after a constant idle time", ""},
+		"synchronized-onset": {"began to leak connections together with others", "several hosts began to leak together", ""},
+	}
+}
+
+// endpoint is the side that a party is: "client", "server", or "" when it is
+// neither.
+func endpoint(p diagnose.Party) string {
+	switch p {
+	case diagnose.ClientApp, diagnose.ClientHost:
+		return "client"
+	case diagnose.ServerApp, diagnose.ServerHost:
+		return "server"
+	}
+	return ""
+}

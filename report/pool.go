@@ -1,0 +1,165 @@
+package report
+
+import (
+	"sync"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+const (
+	batchSize = 512
+	// batchesEach is how many batches a worker may have waiting.
+	batchesEach = 6
+)
+
+// batch is what a worker gets: segments, each with its partition, and perhaps
+// the watermark up to which its partitions are to be swept afterwards.
+type batch struct {
+	segs      []tcp.Segment
+	parts     []uint8
+	sweep     bool
+	settle    bool // the collector is to report when it has come this far
+	watermark int64
+}
+
+// pool spreads batches over workers and their ended flows on to the collector.
+// A partition belongs to one worker, so nothing is locked.
+type pool struct {
+	workers []*worker
+	filling []*batch // one for each worker
+	free    chan *batch
+	settled chan struct{}
+	done    sync.WaitGroup
+}
+
+// worker owns every partition whose number leaves its own when divided by the
+// number of workers.
+type worker struct {
+	in    chan *batch
+	out   chan *chunk
+	free  chan *chunk // those that the collector has read
+	parts []*partition
+	all   []*partition
+}
+
+func startPool(threads int, parts []*partition, c *collector) *pool {
+	p := &pool{
+		free:    make(chan *batch, threads*(batchesEach+1)),
+		settled: make(chan struct{}),
+	}
+	for range cap(p.free) {
+		p.free <- &batch{segs: make([]tcp.Segment, 0, batchSize), parts: make([]uint8, 0, batchSize)}
+	}
+	for i := range threads {
+		w := &worker{
+			in: make(chan *batch, batchesEach), out: make(chan *chunk, 1), free: make(chan *chunk, 3), all: parts,
+		}
+		for range cap(w.free) {
+			w.free <- new(chunk)
+		}
+		for k := i; k < len(parts); k += threads {
+			w.parts = append(w.parts, parts[k])
+		}
+		p.workers = append(p.workers, w)
+		p.filling = append(p.filling, <-p.free)
+		p.done.Add(1)
+		go func() {
+			defer p.done.Done()
+			w.run(p.free)
+		}()
+	}
+	p.done.Add(1)
+	go func() {
+		defer p.done.Done()
+		p.collect(c)
+	}()
+	return p
+}
+
+func (p *pool) add(part uint8, s *tcp.Segment) {
+	k := int(part) % len(p.workers)
+	b := p.filling[k]
+	b.segs = append(b.segs, *s)
+	b.parts = append(b.parts, part)
+	if len(b.segs) == batchSize {
+		p.send(k)
+	}
+}
+
+// send hands the batch that is being filled to worker k.
+func (p *pool) send(k int) {
+	p.workers[k].in <- p.filling[k]
+	p.filling[k] = <-p.free
+}
+
+// sweep sends every worker what it has, with the order to sweep. With wait it
+// returns when the collector has taken what came out of it.
+func (p *pool) sweep(watermark int64, wait bool) {
+	for k, b := range p.filling {
+		b.sweep, b.watermark, b.settle = true, watermark, wait
+		p.send(k)
+	}
+	if wait {
+		<-p.settled
+	}
+}
+
+// stop ends the goroutines; what was sent has been settled before.
+func (p *pool) stop() {
+	for _, w := range p.workers {
+		close(w.in)
+	}
+	p.done.Wait()
+}
+
+func (w *worker) run(free chan<- *batch) {
+	out := <-w.free
+	w.direct(out)
+	for b := range w.in {
+		for i := range b.segs {
+			w.all[b.parts[i]].table.Step(&b.segs[i])
+		}
+		if b.sweep {
+			for _, p := range w.parts {
+				p.sweep(b.watermark)
+			}
+			out.settle = b.settle
+			w.out <- out
+			out = <-w.free
+			out.reset()
+			w.direct(out)
+		}
+		*b = batch{segs: b.segs[:0], parts: b.parts[:0]}
+		free <- b
+	}
+	close(w.out)
+}
+
+// direct has the flows that end in the worker's partitions go to out.
+func (w *worker) direct(out *chunk) {
+	for _, p := range w.parts {
+		p.judge.out = out
+	}
+}
+
+// collect merges what the workers hand over at each sweep.
+func (p *pool) collect(c *collector) {
+	chunks := make([]*chunk, len(p.workers))
+	for {
+		for i, w := range p.workers {
+			chunk, ok := <-w.out
+			if !ok {
+				return
+			}
+			chunks[i] = chunk
+		}
+		settle := chunks[0].settle
+		c.merge(chunks)
+		for i, w := range p.workers {
+			w.free <- chunks[i]
+		}
+		if settle {
+			p.settled <- struct{}{}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package report
+
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+const (
+	// apart is how far two copies of a frame lie apart at most when they come
+	// from one place: mirror ports and the interfaces of "any".
+	apart = 3 * millisecond
+	// twinMatches segments that two sources share are enough to say so.
+	twinMatches = 3
+	// twinShare is the least share of matches, one in so many segments of the
+	// flows that two sources share, with which they hold the same traffic. With
+	// two full captures it is one in two.
+	twinShare = 4
+
+	twinSlots  = 1 << 15
+	tupleSlots = 1 << 13
+	maxSources = 64 // further ones are not compared
+)
+
+// Twins looks for sources that hold the same traffic, captured at two vantage
+// points. Their packets must not be merged into one story: each would look
+// retransmitted. Memory is bounded; what is forgotten is the oldest.
+type Twins struct {
+	group   func(source int) int // sources of different groups are not compared
+	segs    []twinSegment
+	tuples  []twinTuple
+	pairs   map[[2]int]*twinPair
+	first   [maxSources]uint64 // order of a source's first and last segment, from 1
+	last    [maxSources]uint64
+	counter uint64
+}
+
+// twinSegment is the fingerprint of a segment and where it was seen.
+type twinSegment struct {
+	print   uint64
+	at      int64
+	source  uint8
+	strong  bool // it cannot be that of a retransmission
+	matched bool
+}
+
+// twinTuple is what is known of a four-tuple.
+type twinTuple struct {
+	hash    uint64
+	sources uint64 // a bit for each
+	ipid    [2]uint16
+}
+
+// twinPair counts what two sources share.
+type twinPair struct {
+	strong, all uint64 // segments that both hold, far apart
+	total       uint64 // segments of tuples that both hold
+}
+
+// NewTwins makes a detector for sources that are in the groups given; nil means
+// that all are in one.
+func NewTwins(group func(source int) int) *Twins {
+	if group == nil {
+		group = func(int) int { return 0 }
+	}
+	return &Twins{
+		group: group, segs: make([]twinSegment, twinSlots), tuples: make([]twinTuple, tupleSlots),
+		pairs: map[[2]int]*twinPair{},
+	}
+}
+
+// Add takes a segment in capture order. It reports two sources when it has
+// become clear that they are twins.
+func (w *Twins) Add(s *tcp.Segment) (a, b int, found bool) {
+	src := s.Ref.File()
+	if s.Kind != tcp.KindTCP || src >= maxSources {
+		return 0, 0, false
+	}
+	w.counter++
+	if w.first[src] == 0 {
+		w.first[src] = w.counter
+	}
+	w.last[src] = w.counter
+	strong := w.tuple(s, src)
+
+	p := fingerprint(s)
+	slot := &w.segs[p%twinSlots]
+	if slot.print != p {
+		*slot = twinSegment{print: p, at: s.At, source: uint8(src), strong: strong}
+		return 0, 0, false
+	}
+	other := int(slot.source)
+	if other == src || slot.matched || w.group(other) != w.group(src) || s.At-slot.at <= apart {
+		return 0, 0, false
+	}
+	slot.matched = true
+	pair := w.pair(other, src)
+	pair.all++
+	if strong && slot.strong {
+		pair.strong++
+	}
+	if w.twins(pair, other, src) {
+		return min(other, src), max(other, src), true
+	}
+	return 0, 0, false
+}
+
+// twins decides. A retransmission repeats all that an IP ID or a timestamp does
+// not tell apart, so without these the sources must also have run at the same
+// time: one that was cut in pieces has not.
+func (w *Twins) twins(p *twinPair, a, b int) bool {
+	enough := func(matches uint64) bool { return matches >= twinMatches && matches*twinShare >= p.total }
+	together := w.last[a] > w.first[b] && w.last[b] > w.first[a]
+	return enough(p.strong) || together && enough(p.all)
+}
+
+// tuple counts the segment for the pairs of sources that share its tuple, and
+// reports whether its fingerprint is strong.
+func (w *Twins) tuple(s *tcp.Segment, src int) bool {
+	h := s.Tuple.Hash(routeSeed)
+	t := &w.tuples[h%tupleSlots]
+	if t.hash != h {
+		*t = twinTuple{hash: h}
+	}
+	t.sources |= 1 << src
+	for others := t.sources &^ (1 << src); others != 0; others &= others - 1 {
+		w.pair(bits.TrailingZeros64(others), src).total++
+	}
+	d := s.From.Index()
+	changed := t.ipid[d] != s.IPID
+	t.ipid[d] = s.IPID
+	return s.Options&tcp.OptTimestamps != 0 || s.IPID != 0 && changed
+}
+
+func (w *Twins) pair(a, b int) *twinPair {
+	k := [2]int{min(a, b), max(a, b)}
+	p := w.pairs[k]
+	if p == nil {
+		p = new(twinPair)
+		w.pairs[k] = p
+	}
+	return p
+}
+
+// fingerprint hashes what two captures of a segment have in common.
+func fingerprint(s *tcp.Segment) uint64 {
+	t := s.Tuple
+	t.Tag = uint32(s.IPID)<<16 | uint32(s.Flags)<<2 | uint32(s.From)
+	h := t.Hash(uint64(s.Seq)<<32 | uint64(s.Ack))
+	t.Tag = s.Len
+	if s.Options&tcp.OptTimestamps != 0 {
+		h ^= uint64(s.TSVal)<<32 | uint64(s.TSEcr)
+	}
+	return t.Hash(h) | 1 // 0 is an empty slot
+}
+
+// Groups gives each of n sources a group such that no two twins share one, and
+// as few groups as can be found in order.
+func Groups(n int, twins [][2]int) []int {
+	groups := make([]int, n)
+	for i := range groups {
+		var taken []int
+		for _, t := range twins {
+			switch {
+			case t[0] == i && t[1] < i:
+				taken = append(taken, groups[t[1]])
+			case t[1] == i && t[0] < i:
+				taken = append(taken, groups[t[0]])
+			}
+		}
+		for slices.Contains(taken, groups[i]) {
+			groups[i]++
+		}
+	}
+	return groups
+}
+
+// TagGroup keeps the flows of a group apart from those of the others.
+func TagGroup(s *tcp.Segment, group int) {
+	s.Tuple.Tag ^= uint32(group) * 0x9e3779b1
+}

@@ -1,0 +1,177 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// blind is the share of flows, in percent, from which on the capture as a whole
+// cannot answer.
+const blind = 80
+
+// verdict is what every renderer says first: what cannot be judged, then what
+// is wrong, the worst first; or that nothing is.
+func (r *Report) verdict() []string {
+	switch {
+	case r.Packets == 0:
+		return []string{"The input holds no packets."}
+	case r.Flows == 0:
+		return []string{r.nothing()}
+	}
+	out := r.cannot()
+	bad, remarks := 0, uint64(0)
+	for _, row := range r.Rows() {
+		if row.Severity == diagnose.Info {
+			remarks += row.FlowCount
+			continue
+		}
+		if bad++; bad <= 2 {
+			out = append(out, r.tell(&row))
+		}
+		if bad == 1 {
+			out = append(out, row.why()...)
+		}
+	}
+	if bad > 2 {
+		out = append(out, plural(uint64(bad-2), "more kind of problem was found.", "more kinds of problems were found."))
+	}
+	if bad == 0 {
+		out = append(out, r.fine(remarks))
+	}
+	return out
+}
+
+// nothing says why there are no flows.
+func (r *Report) nothing() string {
+	s := "The input holds no TCP: " + plural(r.Packets, "packet", "packets")
+	if n := r.Health.NotTCP; n > 0 {
+		s += ", " + Count(n) + " of other protocols"
+	}
+	if n := r.Health.Undecodable; n > 0 {
+		s += ", " + Count(n) + " that could not be decoded"
+	}
+	return s + "."
+}
+
+// cannot leads the verdict when the capture cannot answer.
+func (r *Report) cannot() []string {
+	var out []string
+	if p := r.percent(r.Health.OneWay); p >= blind {
+		out = append(out, fmt.Sprintf("Only one direction was captured on %d%% of flows; teardown cannot be judged there.", p))
+	}
+	if p := r.percent(r.Health.Filtered); p >= blind {
+		out = append(out, fmt.Sprintf("Only SYN, FIN and RST were captured on %d%% of flows; "+
+			"whether a FIN was acknowledged cannot be seen.", p))
+	}
+	if r.Health.KernelDrops > 0 {
+		out = append(out, "The capture lost "+plural(r.Health.KernelDrops, "packet", "packets")+
+			", so no finding is surer than likely.")
+	}
+	return out
+}
+
+func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
+
+// fine says that nothing is wrong, and how the flows ended.
+func (r *Report) fine(remarks uint64) string {
+	n := &r.ByClose
+	var how []string
+	add := func(count uint64, what string) {
+		if count > 0 {
+			how = append(how, Count(count)+" "+what)
+		}
+	}
+	add(n[reassembly.CloseOrderly]+n[reassembly.CloseSimultaneous], "closed by FIN")
+	add(n[reassembly.CloseReset], "ended by RST")
+	add(n[reassembly.CloseRefused], "refused")
+	add(n[reassembly.CloseUnanswered], "unanswered")
+	add(n[reassembly.CloseFINUnacked], "with a FIN not acknowledged yet")
+	add(n[reassembly.CloseHalf], "closed by one side so far")
+	add(n[reassembly.CloseOpen], "still open")
+	s := fmt.Sprintf("No teardown problems in %s: %s.", plural(r.Flows, "flow", "flows"), strings.Join(how, ", "))
+	if remarks > 0 {
+		s += " " + plural(remarks, "remark", "remarks") + " below."
+	}
+	return s
+}
+
+// sentence tells a group.
+func (r *Report) sentence(g *Group) string {
+	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: 1, Longest: g.Longest, Group: g})
+}
+
+// tell is a row in one sentence. A single finding is told by its own words.
+func (r *Report) tell(row *Row) string {
+	g := row.Group
+	if row.Services == 1 && g.Count == 1 {
+		return g.Example.Verdict
+	}
+	p := phraseFor(row.Rule)
+	flows := Count(row.FlowCount) + " of " + plural(r.Flows, "flow", "flows")
+	longest := ""
+	if row.Longest >= second {
+		longest = ", the longest for " + diagnose.Span(row.Longest)
+	}
+	side := endpoint(row.Who)
+	if side == "" {
+		return fmt.Sprintf("On %s%s %s%s%s.", flows, row.to(" to "), p.saw, by(row.Who), longest)
+	}
+	return fmt.Sprintf("%s %s on %s%s.", row.subject(side), fill(p.did, side), flows, longest)
+}
+
+// subject names the party: a service, or the clients of one.
+func (row *Row) subject(side string) string {
+	if side == "server" {
+		if s := row.to(""); s != "" {
+			return s
+		}
+		return "Servers"
+	}
+	return "Clients" + row.to(" of ")
+}
+
+// to names the services behind a row after the words given, "" without any.
+func (row *Row) to(words string) string {
+	switch {
+	case row.Services > 1:
+		return words + Count(uint64(row.Services)) + " services"
+	case row.Group.Service.IsValid():
+		return words + row.Group.Service.String()
+	}
+	return ""
+}
+
+// by names a party that is no endpoint.
+func by(p diagnose.Party) string {
+	switch p {
+	case diagnose.Path:
+		return " (lost on the path)"
+	case diagnose.Middlebox:
+		return " (by a middlebox)"
+	}
+	return ""
+}
+
+// why explains the worst row, if there is something to explain.
+func (row *Row) why() []string {
+	side := endpoint(row.Who)
+	if row.Services == 1 && row.Group.Count == 1 || side == "" {
+		return nil
+	}
+	if s := phraseFor(row.Rule).why; s != "" {
+		return []string{fill(s, side)}
+	}
+	return nil
+}
+
+// fill puts the other end into a phrase about one.
+func fill(s, side string) string {
+	peer := "client"
+	if side == "client" {
+		peer = "server"
+	}
+	return strings.ReplaceAll(s, "{peer}", peer)
+}
