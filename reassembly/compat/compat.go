@@ -56,18 +56,41 @@ const (
 // Observe takes the next captured segment of the flow. What an ICMP error
 // quotes is not one and is passed over.
 func (s *State) Observe(seg *tcp.Segment) {
-	if seg.Kind != tcp.KindTCP {
-		return
-	}
-	s.complete(seg)
 	i := seg.From.Index()
 	control := seg.Flags & (tcp.SYN | tcp.FIN | tcp.RST)
-	if control != 0 || s.state(i) == inactive {
+	switch {
+	case seg.Kind != tcp.KindTCP:
+	case control == 0 && s.ordinary(i, seg):
+	case control != 0 || s.state(i) == inactive:
+		s.complete(seg)
 		s.zeekControl(i, control, seg)
-		return
+	default:
+		s.complete(seg)
+		s.enterPlain(i, seg)
+		s.sequence(i, seg)
 	}
-	s.enterPlain(i, seg)
-	s.sequence(i, seg)
+}
+
+// ordinary deals with most segments of most flows, in short: data that goes
+// beyond the sender's last, or a pure ACK, that is neither the first of its
+// kind nor closes the window, once enough was sent for Zeek's questions about
+// the size to be answered. It reports false, and does nothing, for any other.
+func (s *State) ordinary(i int, seg *tcp.Segment) bool {
+	once, saw := uint8(onceACK), uint8(several|sawACK)
+	if seg.Len > 0 {
+		once, saw = onceData, several|sawData
+	}
+	if s.once[i]&once == 0 || s.wire&saw != saw || seg.Window == 0 ||
+		seg.Flags&tcp.ACK == 0 || s.sent(1-i) < far || s.state(i) == reset {
+		return false
+	}
+	end := seg.Seq.Add(seg.Len)
+	ahead := end.Sub(s.last[i])
+	if ahead > 0 && s.sent(i) == far {
+		s.last[i] = end
+		return true
+	}
+	return ahead <= 0 && seg.Len == 0
 }
 
 // started reports whether a segment was observed: it moved its sender on.

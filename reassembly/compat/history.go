@@ -1,6 +1,11 @@
 package compat
 
-import "github.com/lastack/lastack/reassembly/tcp"
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
 
 // Bits of State.once: what Zeek enters once for each direction, or once unless
 // its sequence number differs (HistoryMasks in TCP_Endpoint.h).
@@ -73,12 +78,10 @@ func (h *letters) get(n int) uint8    { return h[n/2] >> (n % 2 * 4) & 15 }
 
 // len is the number of half octets in use.
 func (h *letters) len() int {
-	for n := range 2 * len(h) {
-		if h.get(n) == 0 {
-			return n
-		}
+	if h[8] != 0 {
+		return 16 + (bits.Len8(h[8])+3)/4
 	}
-	return 2 * len(h)
+	return (bits.Len64(binary.LittleEndian.Uint64(h[:8])) + 3) / 4
 }
 
 // appendTo appends the history as Zeek writes it.
