@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package capture
+
+func compile(string, uint16) (matcher, error) { return nil, errNoLibpcap }
