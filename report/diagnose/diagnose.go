@@ -97,9 +97,14 @@ type Finding struct {
 	LoweredBy  reassembly.Quality
 }
 
-// Context is what a rule may know beside the flow.
+// Context is what a rule may know beside the flow. It belongs to one goroutine
+// and is reused from flow to flow.
 type Context struct {
 	Profile reassembly.Profile
+
+	judging *Rule // the rule that is running
+	found   []Finding
+	collect func(Finding)
 }
 
 // Rule looks for one phenomenon.
@@ -111,6 +116,13 @@ type Rule struct {
 	// what it usually is, what to do, what would prove it.
 	Doc string
 	RFC []string // sections
-	// Check calls emit for each finding on an ended flow.
+	// Replaces names rules whose findings on the same flow this one explains:
+	// they are dropped where it finds something.
+	Replaces []string
+	// Muted rules run, so that they replace what they explain, and are not
+	// reported.
+	Muted bool
+	// Check calls emit for each finding on an ended flow. Judge adds the rule's
+	// ID, and its severity where the finding has none.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
 }

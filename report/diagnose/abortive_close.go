@@ -1,0 +1,79 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+)
+
+func abortiveClose() Rule {
+	return Rule{
+		ID:       "abortive-close",
+		Title:    "a live socket was aborted with an RST",
+		Severity: Warning,
+		Doc:      abortiveCloseDoc,
+		RFC:      []string{"RFC 9293 §3.9.1", "RFC 9293 §3.10.5", "RFC 1122 §4.2.2.13"},
+		Check:    checkAbort,
+	}
+}
+
+const abortiveCloseDoc = `What it means
+  One side ended the connection with an RST instead of a FIN, although it had
+  nothing left to read. The peer's application sees ECONNRESET instead of an end
+  of file, and whatever was on its way is lost.
+
+Signature
+  An RST out of ESTABLISHED or CLOSE_WAIT that answers nothing, with the header
+  of a live socket (Linux: ACK flag, a window, options, an IP identification),
+  after all payload of the peer had been answered, or when there was none.
+
+Look-alikes
+  Payload left unread: the header is the same, so what was read decides
+  (rst-unread-data).
+  An RST by a host that has no such socket: bare header, it answers a segment;
+  no abort.
+  Keepalive or retransmission that gave up: probes or repetitions into silence
+  go before the RST.
+  A half-open scan, a refusal: the connection never was established.
+  An RST whose time to live is not the host's: somebody else may have sent it.
+
+What it usually is
+  SO_LINGER with a time of 0, set to avoid TIME_WAIT; a runtime's "abort" or
+  "destroy"; a load balancer's health check; "ss -K"; a browser that drops idle
+  connections.
+
+What to do
+  Close with a FIN. SO_LINGER 0 throws away unsent payload and tells the peer
+  of an error: it is no cure for TIME_WAIT, which costs the side that accepts
+  connections no port. To save ports, keep connections open and reuse them.
+
+What would prove it
+  A trace of the process: setsockopt(SO_LINGER) with a time of 0 before close().`
+
+func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetAbort {
+		return
+	}
+	r := &f.Reset
+	s := r.By
+	p := f.Endpoint(s.Other())
+	evidence := []Evidence{rstEvidence(f)}
+	if r.SenderState == fsm.CloseWait {
+		evidence = append(evidence, finEvidence(f, s.Other()))
+	}
+	n := newFinding(f, app(f, s), sureOfAbort(r), evidence...)
+	read := "there was nothing for it to read"
+	if p.PayloadBytes > 0 {
+		read = "it had answered all that it received"
+	}
+	n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, though %s: its application did not close with a FIN",
+		f.Addr(s), r.SenderState, Span(r.At-f.Start), read)
+	if f.Midstream {
+		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, though %s: its application did not close with a FIN",
+			f.Addr(s), r.SenderState, read)
+	}
+	if n.rests(f, onPayload) {
+		emit(n)
+	}
+}

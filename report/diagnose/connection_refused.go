@@ -1,0 +1,72 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func connectionRefused() Rule {
+	return Rule{
+		ID:       "connection-refused",
+		Title:    "an RST answered the SYN",
+		Severity: Warning,
+		Doc:      connectionRefusedDoc,
+		RFC:      []string{"RFC 9293 §3.5.2", "RFC 9293 §3.10.7.1", "RFC 9293 §3.10.7.3"},
+		Check:    checkRefused,
+	}
+}
+
+const connectionRefusedDoc = `What it means
+  The client asked for a connection and was told at once that there is none to
+  be had: its connect() fails with ECONNREFUSED. The server's host is alive and
+  reachable.
+
+Signature
+  SYN, and an RST that acknowledges it (the SYN's sequence number plus one, and
+  plus the payload on the SYN if there is any). An RST that acknowledges
+  anything else is ignored by the client, and here too.
+
+Look-alikes
+  A firewall that rejects with a TCP reset: octet for octet the same. Compare
+  the time to live with that of the host's other segments.
+  An ICMP error instead of the RST, or no answer at all: other findings.
+  An RST after the SYN-ACK: the client abandoned the handshake, or scans.
+
+What it usually is
+  No process listens on the port: the service is down, starting, or bound to
+  another address. Many ports of one host in a row: a port scan.
+
+What to do
+  On the server "ss -tlnp" shows who listens, and on which address. Check the
+  port and address that the client uses.
+
+What would prove it
+  The list of listeners at that time; the firewall's counters.`
+
+func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
+	if f.Handshake.Outcome != reassembly.Refused || f.Reset.Ref == 0 || f.Reset.By != f.Server() {
+		return
+	}
+	h := &f.Handshake
+	syn := Evidence{Ref: h.FirstSYNRef, At: h.FirstSYN, Side: f.Client, What: "the client's SYN"}
+	rst := Evidence{Ref: f.Reset.Ref, At: f.Reset.At, Side: f.Server(), What: "an RST acknowledges the SYN"}
+	for i := range f.Marks {
+		// The first of several: it answers the first SYN.
+		if m := &f.Marks[i]; m.Kind == reassembly.RSTSent && m.Side == f.Server() {
+			rst.Ref, rst.At = m.Ref, m.At
+			break
+		}
+	}
+	n := newFinding(f, ServerHost, Certain, syn, rst)
+	again := ""
+	if tries := f.Endpoint(f.Client).SYN - f.Endpoint(f.Client).Duplicates; tries > 1 && tries < 1<<16 {
+		again = fmt.Sprintf(", and so did the client's %d attempts in all", tries)
+		n.Duration = f.End - f.Start
+	}
+	n.Verdict = fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
+		f.Addr(f.Server()), Span(rst.At-h.FirstSYN), again)
+	if n.rests(f, onPackets) {
+		emit(n)
+	}
+}

@@ -1,0 +1,125 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+func finUnacked() Rule {
+	return Rule{
+		ID:       "fin-unacked",
+		Title:    "FIN that nobody acknowledged",
+		Severity: Warning,
+		Doc:      finUnackedDoc,
+		RFC:      []string{"RFC 9293 §3.8.1", "RFC 9293 §3.8.3", "RFC 1122 §4.2.3.5"},
+		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
+			checkUnacked(c, f, tcp.SideA, emit)
+			checkUnacked(c, f, tcp.SideB, emit)
+		},
+	}
+}
+
+const finUnackedDoc = `What it means
+  One side repeated its FIN, and no acknowledgement that covers it came. The
+  socket stands in FIN_WAIT_1, CLOSING or LAST_ACK until its host gives up, and
+  it gives up without a word: no RST.
+
+Signature
+  The same FIN again and again, with growing gaps, and no segment of the other
+  side whose acknowledgement covers it. Linux repeats an orphan's FIN eight
+  times (about 0.2, 0.4, 0.9 ... 54 s after the first) and forgets the socket
+  after about 108 s. What is claimed ends with the last repetition: that one
+  proves that its sender had seen no acknowledgement.
+
+Look-alikes
+  A FIN that is not repeated: then its acknowledgement existed and the capture
+  does not hold it. A repetition that stops early says the same, unless the host
+  had given up; it is possible at most.
+  Copies of one frame (a mirror port, the "any" interface), put aside before.
+  A FIN that was acknowledged and comes again: last-ack-lost, ack-of-fin-lost.
+  A peer that is alive and acknowledges less: payload before the FIN is missing,
+  and the verdict says so.
+
+What it usually is
+  The peer or its network is gone: a host that crashed, a firewall or NAT that
+  forgot the connection and drops in silence, a route that changed.
+
+What to do
+  Capture near the other end at the same time: the FIN arrives there or it does
+  not. Look for a stateful device on the way with a short idle time.
+  tcp_orphan_retries=0 means 8 where the peer was last heard, not "none".
+
+What would prove it
+  A capture at the other end that shows the FIN arriving and no answer leaving
+  (the host), or no FIN arriving (the path).`
+
+// checkUnacked asks whether the FIN of side s was repeated and not
+// acknowledged.
+func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	if !sentFIN(f, s) || d.FINAcked || d.FINRepeats == 0 || !p.Sent || f.Reset.Ref != 0 {
+		return
+	}
+	if _, lost := findLostACK(f, s); lost {
+		return // it was acknowledged, and that passed the tap
+	}
+	last := lastMark(f, s, reassembly.FINAgain)
+	if last == nil {
+		return
+	}
+	sure := unackedSure(c, f, s, last.At)
+	if sure == 0 {
+		return
+	}
+	alive := p.LastAt > d.FINAt
+	who, why := Unknown, "a host that is gone and a path that drops look the same from here"
+	if alive {
+		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so what %s sent after that must have been lost on the way",
+			f.Addr(s.Other()), rel(f, s, p.Ack), f.Addr(s))
+	}
+	n := newFinding(f, who, sure, finEvidence(f, s),
+		Evidence{Ref: last.Ref, At: last.At, Side: s, What: fmt.Sprintf("the same FIN again, the last of %d repetitions", d.FINRepeats)})
+	n.Duration, n.Censored = last.At-d.FINAt, true
+	n.Verdict = fmt.Sprintf("%s repeated its FIN %s within %s and no acknowledgement of it came: %s",
+		f.Addr(s), times(d.FINRepeats), Span(n.Duration), why)
+	if n.rests(f, onSilence) {
+		emit(n)
+	}
+}
+
+// unackedSure grades by how long the FIN was repeated, 0 for too short to say
+// anything. A repetition that stopped long before the host would have given up
+// suggests that an acknowledgement came which the capture does not hold.
+func unackedSure(c *Context, f *reassembly.Flow, s tcp.Side, last int64) Confidence {
+	d := f.Endpoint(s)
+	span := last - d.FINAt
+	gap := last - previousFIN(f, s, last)
+	stopped := f.Until-last > 3*gap+patience(f)
+	// The last repetition is due at half of the time after which the host
+	// gives up, since each gap is twice the one before.
+	gaveUp := span >= int64(c.Profile.FIN)*45/100
+	switch {
+	case d.FINRepeats >= 4 && gaveUp:
+		return Certain
+	case stopped && d.FINRepeats >= 3:
+		return Possible
+	case stopped || d.FINRepeats < 2 || span < 1e9:
+		return 0
+	case d.FINRepeats >= 3 && span >= 3e9:
+		return Likely
+	}
+	return Possible
+}
+
+// previousFIN is when the copy before the last one was sent.
+func previousFIN(f *reassembly.Flow, s tcp.Side, last int64) int64 {
+	at := f.Endpoint(s).FINAt
+	for i := range f.Marks {
+		if m := &f.Marks[i]; m.Kind == reassembly.FINAgain && m.Side == s && m.At < last {
+			at = m.At
+		}
+	}
+	return at
+}

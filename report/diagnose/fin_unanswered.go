@@ -1,0 +1,176 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+func finUnanswered() Rule {
+	return Rule{
+		ID:       "fin-unanswered",
+		Title:    "FIN acknowledged and never answered",
+		Severity: Error,
+		Doc:      finUnansweredDoc,
+		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.13"},
+		Replaces: []string{"rst-after-fin"},
+		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
+			checkUnanswered(f, tcp.SideA, emit)
+			checkUnanswered(f, tcp.SideB, emit)
+		},
+	}
+}
+
+const finUnansweredDoc = `What it means
+  One side closed. The other side's kernel acknowledged the FIN, and its
+  application never closed its own end. The closer stands in FIN_WAIT_2, the
+  other side in CLOSE_WAIT, which nothing ends but the application: there is no
+  timer on CLOSE_WAIT.
+
+Signature
+  FIN from one side, an acknowledgement that covers it, then neither FIN nor RST
+  from the other side while the capture goes on. "Never" is not claimed, only
+  "not within" the time that the capture ran after the acknowledgement:
+  possible below 3 s, likely from there, certain from 60 s with both directions
+  captured without gaps.
+
+Look-alikes
+  A half-close in use: the closer used shutdown() and goes on reading, payload
+  still flows. Named only after 60 s without any, and then as possible.
+  A FIN whose acknowledgement is not in the capture: that is fin-unacked, or,
+  when the FIN is not repeated either, a gap in the capture (possible at most).
+  A FIN of the other side that the capture lost: acknowledged beyond what was
+  seen, and the capture is marked.
+  A slow application that answers after the capture ended.
+
+What it usually is
+  An application that leaves a connection behind: a response body or a result
+  set not closed on an error path, a pool that never checks idle connections, a
+  worker that hangs on something else, or waits for a lock, while the peer
+  hangs up.
+
+What to do
+  Find the process with "ss -tanp state close-wait" on the blamed host, and make
+  it close on end of file and on every error path. Keep a pool's idle time below
+  the peer's.
+  Sysctls do not help. Keepalive does not either: it clears the TCP state once
+  the peer is gone and leaves the file descriptor open. tcp_tw_reuse and
+  tcp_fin_timeout concern other states.
+  CLOSE_WAIT does not come from a crash or a network that went away: without a
+  received FIN there is no CLOSE_WAIT.
+
+What would prove it
+  On the blamed host: the socket in CLOSE_WAIT, Recv-Q 1 or more where data was
+  left unread, and a stack trace of the process that holds it.`
+
+// Spans of silence after the acknowledgement of a FIN, ns.
+const (
+	unansweredLikely  = 3e9
+	unansweredCertain = 60e9
+)
+
+// checkUnanswered asks whether the FIN of side s was acknowledged and not
+// answered.
+func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
+	o := s.Other()
+	d, p := f.Endpoint(s), f.Endpoint(o)
+	if !sentFIN(f, s) || p.FINRef != 0 || !p.Sent {
+		return
+	}
+	state, until := stood(f, o)
+	if state != fsm.CloseWait || f.Reset.Ref != 0 && f.Reset.By == o {
+		return
+	}
+	if d.FINAckRef == 0 || !d.FINAcked {
+		unansweredUnseen(f, s, until, emit)
+		return
+	}
+	if m := lateDataBefore(f, o, until); m != 0 && until-m < unansweredCertain {
+		return // a half-close in use
+	}
+	span := until - d.FINAckAt
+	if span < patience(f) {
+		return
+	}
+	who := app(f, o)
+	n := newFinding(f, who, unansweredSure(span), finEvidence(f, s), finAckEvidence(f, s))
+	if p.DataAfterPeerFIN > 0 {
+		n.Confidence = Possible
+	}
+	if span < unansweredCertain {
+		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
+	}
+	if f.Midstream && p.PayloadBytes == 0 {
+		// Its own FIN may have been sent before the capture began.
+		n.lower(f, Possible, reassembly.QualityMidstream)
+	}
+	n.Duration, n.Censored = span, until == f.Until
+	n.Verdict = unansweredVerdict(f, s, span)
+	if !n.Censored && f.Reset.Ref != 0 {
+		n.Evidence = append(n.Evidence, rstEvidence(f))
+	}
+	if n.rests(f, onSilence) {
+		emit(n)
+	}
+}
+
+func unansweredSure(span int64) Confidence {
+	switch {
+	case span >= unansweredCertain:
+		return Certain
+	case span >= unansweredLikely:
+		return Likely
+	}
+	return Possible
+}
+
+// lateDataBefore is when side o last sent payload after it had acknowledged the
+// FIN, 0 for never.
+func lateDataBefore(f *reassembly.Flow, o tcp.Side, until int64) int64 {
+	p := f.Endpoint(o)
+	if p.DataAfterPeerFIN == 0 {
+		return 0
+	}
+	return min(max(p.LastData, 1), until)
+}
+
+func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64) string {
+	o := s.Other()
+	d, p := f.Endpoint(s), f.Endpoint(o)
+	after := ""
+	if p.DataAfterPeerFIN > 0 {
+		after = ", although it went on sending,"
+	}
+	gone := ""
+	if f.Reset.Ref != 0 && f.Reset.By == s {
+		gone = fmt.Sprintf(", when the %s gave up with an RST", role(f, s))
+	}
+	return fmt.Sprintf("%s acknowledged the %s's FIN after %s and%s did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
+		f.Addr(o), role(f, s), Span(d.FINAckAt-d.FINAt), after, Span(span), gone)
+}
+
+// unansweredUnseen raises the finding where the acknowledgement itself is not
+// in the capture: a FIN that is not repeated although the capture runs on must
+// have been acknowledged. That the capture lost one packet makes it possible
+// and no more, for it may have lost the answer too.
+func unansweredUnseen(f *reassembly.Flow, s tcp.Side, until int64, emit func(Finding)) {
+	d := f.Endpoint(s)
+	span := until - d.FINAt
+	if d.FINAckRef != 0 || d.FINRepeats > 0 || f.Reset.Ref != 0 || f.Endpoint(s.Other()).DataAfterPeerFIN > 0 ||
+		span < max(unansweredLikely, 9*f.RTT) {
+		return
+	}
+	if f.Midstream && f.Endpoint(s.Other()).PayloadBytes == 0 {
+		return
+	}
+	o := s.Other()
+	n := newFinding(f, app(f, o), Possible, finEvidence(f, s))
+	n.Duration, n.Censored = span, true
+	n.Verdict = fmt.Sprintf("%s sent its FIN once and did not repeat it within %s, so %s must have acknowledged it; its own FIN is not in the capture: its application may not have closed the socket (CLOSE_WAIT)",
+		f.Addr(s), Span(span), f.Addr(o))
+	if n.rests(f, onSilence) {
+		emit(n)
+	}
+}

@@ -1,0 +1,74 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// newFinding begins a finding on a flow. Evidence without a packet is left out,
+// and a packet named twice stands once; the rest is put into packet order, and
+// the first of it dates the finding.
+func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evidence) Finding {
+	d := Finding{Who: who, Confidence: sure, Flow: f.ID,
+		Client: f.Addr(f.Client), Service: f.Addr(f.Server()), Wireshark: displayFilter(f)}
+	for _, e := range evidence {
+		if e.Ref != 0 && !slices.ContainsFunc(d.Evidence, func(o Evidence) bool { return o.Ref == e.Ref }) {
+			d.Evidence = append(d.Evidence, e)
+		}
+	}
+	slices.SortFunc(d.Evidence, func(a, b Evidence) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Ref, b.Ref))
+	})
+	if len(d.Evidence) > 0 {
+		d.Time = d.Evidence[0].At
+	}
+	return d
+}
+
+// finEvidence is the first copy of a side's FIN.
+func finEvidence(f *reassembly.Flow, s tcp.Side) Evidence {
+	d := f.Endpoint(s)
+	return Evidence{Ref: d.FINRef, At: d.FINAt, Side: s, What: finWords(f, s)}
+}
+
+// finAckEvidence is the acknowledgement of a side's FIN.
+func finAckEvidence(f *reassembly.Flow, s tcp.Side) Evidence {
+	d := f.Endpoint(s)
+	return Evidence{Ref: d.FINAckRef, At: d.FINAckAt, Side: s.Other(), What: ackWords(f, s.Other())}
+}
+
+// rstEvidence is the RST that took effect.
+func rstEvidence(f *reassembly.Flow) Evidence {
+	return Evidence{Ref: f.Reset.Ref, At: f.Reset.At, Side: f.Reset.By, What: rstWords(f)}
+}
+
+// displayFilter is a Wireshark filter for the flow's packets. It names
+// addresses and frames and not a stream's index, which depends on how that copy
+// of the capture was made. Frame numbers are left out where the flow spans
+// files, since each file counts its own.
+func displayFilter(f *reassembly.Flow) string {
+	a, b := f.Addr(f.Client), f.Addr(f.Server())
+	ip := "ip.addr"
+	if a.Addr().Is6() {
+		ip = "ipv6.addr"
+	}
+	out := fmt.Sprintf("%s==%s && %s==%s && tcp.port==%d && tcp.port==%d", ip, a.Addr(), ip, b.Addr(), a.Port(), b.Port())
+	if f.First.File() == f.Last.File() {
+		out += fmt.Sprintf(" && frame.number>=%d && frame.number<=%d", f.First.Frame(), f.Last.Frame())
+	}
+	return out
+}
+
+// lastMark is the last mark of a kind by a side, or nil.
+func lastMark(f *reassembly.Flow, s tcp.Side, kind reassembly.MarkKind) *reassembly.Mark {
+	for i := len(f.Marks) - 1; i >= 0; i-- {
+		if m := &f.Marks[i]; m.Kind == kind && m.Side == s {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+// Judge runs rules on an ended flow and passes on what they find, without what
+// another finding on the flow explains. Nothing is allocated for a flow on
+// which nothing is found.
+func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
+	if c.collect == nil {
+		c.collect = c.take
+	}
+	c.found = c.found[:0]
+	for i := range rules {
+		c.judging = &rules[i]
+		rules[i].Check(c, f, c.collect)
+	}
+	for i := range c.found {
+		if !explained(rules, c.found, i) {
+			emit(c.found[i])
+		}
+	}
+	clear(c.found)
+}
+
+// take keeps a finding of the rule that is running.
+func (c *Context) take(d Finding) {
+	d.Rule = c.judging.ID
+	if d.Severity == 0 {
+		d.Severity = c.judging.Severity
+	}
+	c.found = append(c.found, d)
+}
+
+// explained reports whether found[i] is not to be reported: its rule is muted,
+// or the rule of another finding replaces it.
+func explained(rules []Rule, found []Finding, i int) bool {
+	if r := find(rules, found[i].Rule); r.Muted {
+		return true
+	}
+	for k := range found {
+		if k != i && slices.Contains(find(rules, found[k].Rule).Replaces, found[i].Rule) {
+			return true
+		}
+	}
+	return false
+}
+
+func find(rules []Rule, id string) *Rule {
+	for i := range rules {
+		if rules[i].ID == id {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+// Named finds a rule; it is false when there is none of that name.
+func Named(id string) (Rule, bool) {
+	rules := Rules()
+	if r := find(rules, id); r != nil {
+		return *r, true
+	}
+	return Rule{}, false
+}
+
+// Select is all rules, with those muted that only leaves out or ignore names.
+// An empty only leaves nothing out. The error names a rule that does not exist.
+func Select(only, ignore []string) ([]Rule, error) {
+	rules := Rules()
+	for _, id := range slices.Concat(only, ignore) {
+		if find(rules, id) == nil {
+			return nil, fmt.Errorf("there is no rule %q (--rules lists them)", id)
+		}
+	}
+	for i := range rules {
+		id := rules[i].ID
+		rules[i].Muted = len(only) > 0 && !slices.Contains(only, id) || slices.Contains(ignore, id)
+	}
+	return rules, nil
+}

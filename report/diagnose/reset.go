@@ -1,0 +1,168 @@
+package diagnose
+
+import (
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// resetKind is what an RST that ended an established connection was. Each rule
+// on resets asks for its own kind, so that no two claim the same RST.
+type resetKind uint8
+
+const (
+	resetNone      resetKind = iota // none took effect, or these rules have no word for it
+	resetAbort                      // an abort with nothing unread
+	resetUnread                     // an abort that left payload unread
+	resetWriter                     // it answers payload sent after its FIN had been acknowledged
+	resetLate                       // it answers a FIN or payload after FIN_WAIT_2 had run out
+	resetForgotten                  // it answers a FIN where TIME_WAIT should have
+	resetAfterFIN                   // by the side that had sent its FIN, for no visible reason
+)
+
+// kindOfReset reads the RST that took effect on a flow.
+func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
+	r := &f.Reset
+	if r.Ref == 0 || f.Close != reassembly.CloseReset || !f.Endpoint(r.By).Sent {
+		return resetNone
+	}
+	switch f.Handshake.Outcome {
+	case reassembly.Complete, reassembly.Simultaneous, reassembly.Unseen:
+	default:
+		return resetNone // half-open scans, refusals, abandoned handshakes
+	}
+	if r.AfterFIN {
+		return kindAfterFIN(c, f)
+	}
+	switch {
+	case answersNoSocket(r), foreign(f), stalled(f):
+		return resetNone
+	case r.UnreadAt != 0:
+		return resetUnread
+	}
+	return resetAbort
+}
+
+// kindAfterFIN is kindOfReset for an RST by the side that had sent its FIN.
+func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
+	r := &f.Reset
+	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
+	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
+	if m := lateData(f); m != nil {
+		switch {
+		case d.HalfCloseAlive, r.Class == reassembly.ResetActive:
+			return resetUnread // it had been reading until it gave up
+		case late:
+			return resetLate
+		}
+		return resetWriter
+	}
+	switch {
+	case answersFIN(f) && r.Class != reassembly.ResetActive:
+		return kindAnsweringFIN(c, f, late)
+	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
+		return resetUnread // payload that was on its way when the application closed
+	case foreign(f):
+		return resetNone
+	}
+	return resetAfterFIN
+}
+
+// kindAnsweringFIN tells the three ways in which a FIN meets an RST.
+func kindAnsweringFIN(c *Context, f *reassembly.Flow, late bool) resetKind {
+	r := &f.Reset
+	d := f.Endpoint(r.By)
+	since := timeWaitSince(f, r.By)
+	switch {
+	case since != 0 && r.At-since >= int64(c.Profile.TwoMSL):
+		return resetNone // TIME_WAIT had run out: nothing is missing
+	case since != 0:
+		return resetForgotten
+	case !d.FINAcked:
+		return resetAfterFIN // the FINs crossed, and it never stood in FIN_WAIT_2
+	case late:
+		return resetLate
+	}
+	return resetForgotten
+}
+
+// timeWaitSince is when a side last entered or restarted TIME_WAIT before the
+// reset, by an acknowledgement of its own: 0 when it did not.
+func timeWaitSince(f *reassembly.Flow, s tcp.Side) (at int64) {
+	if !f.Endpoint(s).AckedPeerFIN {
+		return 0
+	}
+	for i := range f.TimeWaits {
+		if w := &f.TimeWaits[i]; w.Side == s && w.Entered < f.Reset.AnswerAt {
+			at = w.Entered
+			if w.RestartAt < f.Reset.AnswerAt {
+				at = max(at, w.RestartAt)
+			}
+		}
+	}
+	return at
+}
+
+// lateData is the last payload before the reset that the peer sent although it
+// had acknowledged the FIN; nil when there is none.
+func lateData(f *reassembly.Flow) (last *reassembly.Mark) {
+	for i := range f.Marks {
+		m := &f.Marks[i]
+		if m.Kind == reassembly.DataAfterFIN && m.Side == f.Reset.By.Other() && m.At <= f.Reset.At {
+			last = m
+		}
+	}
+	return last
+}
+
+// answersFIN reports whether the reset answers the peer's FIN or a repetition.
+func answersFIN(f *reassembly.Flow) bool {
+	r := &f.Reset
+	if r.InAnswerTo == 0 {
+		return false
+	}
+	if r.InAnswerTo == f.Endpoint(r.By.Other()).FINRef {
+		return true
+	}
+	for i := range f.Marks {
+		if m := &f.Marks[i]; m.Kind == reassembly.FINAgain && m.Ref == r.InAnswerTo {
+			return true
+		}
+	}
+	return false
+}
+
+// answersNoSocket reports an RST that a host sends for want of a socket, and
+// not by an abort: by its header, or because it bears no ACK and answers a
+// segment (RFC 9293 §3.5.2, group 1).
+func answersNoSocket(r *reassembly.Reset) bool {
+	return r.Class == reassembly.ResetPassive || r.Class == reassembly.ResetUnknown && !r.HasACK && r.InAnswerTo != 0
+}
+
+// foreign reports an RST whose time to live does not fit its sender: somebody
+// on the path may have sent it. A path that changes moves it by a hop or two.
+func foreign(f *reassembly.Flow) bool {
+	const hops = 3
+	own, rst := int(f.Endpoint(f.Reset.By).TTL), int(f.Reset.TTL)
+	return own != 0 && rst != 0 && max(own-rst, rst-own) >= hops
+}
+
+// stalled reports an RST after a silence of the peer that its sender had been
+// probing or repeating into: the host gave up, nobody aborted.
+func stalled(f *reassembly.Flow) bool {
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
+	if m := lastMark(f, f.Reset.By, reassembly.KeepaliveProbe); m != nil && m.At > p.LastAt {
+		return true
+	}
+	return d.Retransmits > 0 && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)
+}
+
+// sureOfAbort is how sure it is that an RST was an abort by a live socket.
+func sureOfAbort(r *reassembly.Reset) Confidence {
+	switch {
+	case r.Class == reassembly.ResetActive && r.InAnswerTo == 0:
+		return Certain
+	case r.Class == reassembly.ResetActive, r.HasACK && r.InAnswerTo == 0:
+		return Likely
+	}
+	return Possible
+}

@@ -1,0 +1,66 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func rstAfterFIN() Rule {
+	return Rule{
+		ID:       "rst-after-fin",
+		Title:    "FIN, then RST by the same side",
+		Severity: Info,
+		Doc:      rstAfterFINDoc,
+		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.5"},
+		Check:    checkRSTAfterFIN,
+	}
+}
+
+const rstAfterFINDoc = `What it means
+  One side closed with a FIN and then reset the connection before the other
+  side had closed too. What had been sent before was delivered; the other side
+  may see ECONNRESET where it would have seen an end of file.
+
+Signature
+  FIN and then an RST by the same side, before both FINs were acknowledged, that
+  answers neither payload nor a late FIN of the peer.
+
+Look-alikes
+  An RST in answer to payload: write-after-fin, rst-unread-data.
+  An RST in answer to the peer's FIN by a host without the socket:
+  time-wait-missing, late-close-reset.
+  An RST after both FINs were acknowledged: an orderly close, nothing is found.
+  A peer that had not answered the FIN for seconds: fin-unanswered says why the
+  closer gave up.
+
+What it usually is
+  A browser or a phone that closes politely and frees the socket at once; an
+  interrupted command on macOS, whose RST bears the FIN's own number; a second
+  close with SO_LINGER 0.
+
+What to do
+  Nothing, unless the other side logs errors: then let the closer wait for the
+  other side's FIN.
+
+What would prove it
+  A trace of the closing process.`
+
+func checkRSTAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetAfterFIN {
+		return
+	}
+	r := &f.Reset
+	s := r.By
+	sure := Certain
+	if r.Class != reassembly.ResetActive {
+		sure = Likely
+	}
+	n := newFinding(f, app(f, s), sure, finEvidence(f, s), rstEvidence(f))
+	n.Duration = r.At - f.Endpoint(s).FINAt
+	n.Verdict = fmt.Sprintf("%s sent its FIN and reset the connection %s later, out of %s: its application did not wait for the %s to close",
+		f.Addr(s), Span(n.Duration), r.SenderState, role(f, s.Other()))
+	if n.rests(f, onPayload) {
+		emit(n)
+	}
+}

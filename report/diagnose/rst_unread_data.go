@@ -1,0 +1,78 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func rstUnreadData() Rule {
+	return Rule{
+		ID:       "rst-unread-data",
+		Title:    "a close that left payload unread",
+		Severity: Warning,
+		Doc:      rstUnreadDataDoc,
+		RFC:      []string{"RFC 2525 §2.17", "RFC 1122 §4.2.2.13", "RFC 9293 §3.6"},
+		Check:    checkUnread,
+	}
+}
+
+const rstUnreadDataDoc = `What it means
+  One side closed while payload of the peer was unread, or still on its way. TCP
+  must tell the peer that payload was lost, and does it with an RST. The RST may
+  also destroy what the closer itself had sent last and the peer had not read.
+
+Signature
+  An RST with the header of a live socket, whose acknowledgement covers payload
+  that the closer's application never answered; or a FIN, and then an RST in
+  answer to payload that was on its way when the application closed.
+
+Look-alikes
+  The same RST when all had been read: abortive-close. On the wire the two are
+  alike; what decides is whether an answer followed the last payload, so this
+  one is likely at most, unless the payload came after the close.
+  Payload sent after the FIN had been acknowledged: write-after-fin.
+  An RST by a host that has no such socket: bare header, it answers a segment.
+
+What it usually is
+  An HTTP server that rejects an upload and closes before it has read the body,
+  so that the client loses the error page too; a client that stops reading; a
+  process that was killed with payload in its receive buffer.
+
+What to do
+  Read until end of file before close(), or shutdown() the sending half and read
+  on for a while ("lingering close").
+
+What would prove it
+  On the closer's host: Recv-Q above 0 just before the close, TCPAbortOnClose or
+  TCPAbortOnData counting up in nstat.`
+
+func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetUnread {
+		return
+	}
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	p := f.Endpoint(o)
+	at, ref, octets := r.UnreadAt, r.UnreadRef, p.LastDataLen
+	sure := max(sureOfAbort(r), Likely)
+	verdict := "%s reset the connection %s after the %s's last %d octets, which its application had not answered: it closed with payload unread"
+	if r.AfterFIN {
+		at, ref, sure = p.LastData, p.LastDataRef, Certain
+		if m := lateData(f); m != nil {
+			at, ref, octets, sure = m.At, m.Ref, m.Packet.Number, Likely
+		}
+		verdict = "%s reset the connection %s after the %s's %d octets, which came after it had closed: it closed while payload was on its way"
+	}
+	payload := Evidence{Ref: ref, At: at, Side: o, What: fmt.Sprintf("the %s's payload, %d octets", role(f, o), octets)}
+	evidence := []Evidence{payload, rstEvidence(f)}
+	if r.AfterFIN {
+		evidence = append(evidence, finEvidence(f, s))
+	}
+	n := newFinding(f, app(f, s), sure, evidence...)
+	n.Duration = r.At - at
+	n.Verdict = fmt.Sprintf(verdict, f.Addr(s), Span(n.Duration), role(f, o), octets)
+	if n.rests(f, onPayload) {
+		emit(n)
+	}
+}

@@ -1,0 +1,85 @@
+package diagnose
+
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// stood is the state that a side was in before a reset or a new connection on
+// the tuple ended the flow, and until when: the state at the end of the watch
+// where neither did.
+func stood(f *reassembly.Flow, s tcp.Side) (fsm.State, int64) {
+	for i := len(f.Steps) - 1; i >= 0; i-- {
+		st := &f.Steps[i]
+		if st.Side != s {
+			continue
+		}
+		switch st.On {
+		case fsm.Reuse, fsm.SendRST, fsm.RecvRST:
+			return st.From, st.At
+		}
+		break
+	}
+	return f.Endpoint(s).State, f.Until
+}
+
+// sentFIN reports that a FIN of the side is in the capture, and not only
+// deduced from its acknowledgement.
+func sentFIN(f *reassembly.Flow, s tcp.Side) bool {
+	d := f.Endpoint(s)
+	return d.FINRef != 0 && d.FIN > 0
+}
+
+// closedSince is when a side that had sent its FIN can have entered FIN_WAIT_2:
+// at the acknowledgement. Where that is not captured or came late although the
+// FIN was not repeated, an earlier one must have arrived, and the time is the
+// FIN's own.
+func closedSince(f *reassembly.Flow, s tcp.Side) int64 {
+	d := f.Endpoint(s)
+	if d.FINRepeats > 0 && d.FINAckAt != 0 {
+		return d.FINAckAt
+	}
+	return d.FINAt
+}
+
+// patience is how long an answer may take before its absence means anything,
+// ns: twice the path, and the receiver's delayed acknowledgement (RFC 9293
+// §3.8.6.3 allows 500 ms, Linux takes up to 200).
+func patience(f *reassembly.Flow) int64 {
+	const delayedACK = 200e6
+	return max(2*f.RTT, delayedACK)
+}
+
+// lostACK is an acknowledgement of a FIN that passed the tap and did not reach
+// the FIN's sender, which sent it again.
+type lostACK struct {
+	ack, again *reassembly.Step
+	repeats    uint32 // of the FIN, from again on
+	last       *reassembly.Mark
+	second     bool // the peer's FIN had been received: the last ACK of the close
+}
+
+// findLostACK looks for the first such acknowledgement of a side's FIN.
+func findLostACK(f *reassembly.Flow, s tcp.Side) (l lostACK, ok bool) {
+	var ack *reassembly.Step
+	for i := range f.Steps {
+		st := &f.Steps[i]
+		switch {
+		case st.Side != s:
+		case st.On == fsm.RecvACKOfFIN:
+			ack = st
+		case st.On == fsm.Revise && ack != nil && st.Packet.From == s && st.Packet.Flags.Has(tcp.FIN):
+			l = lostACK{ack: ack, again: st}
+			l.second = st.To == fsm.LastAck || st.To == fsm.Closing
+			for k := range f.Marks {
+				if m := &f.Marks[k]; m.Kind == reassembly.FINAgain && m.Side == s && m.At >= st.At {
+					l.repeats++
+					l.last = m
+				}
+			}
+			return l, l.repeats > 0
+		}
+	}
+	return l, false
+}

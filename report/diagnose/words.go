@@ -1,0 +1,99 @@
+package diagnose
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// Span writes a duration in ns as reports do: "12 us", "0.4 ms", "312 ms",
+// "8.2 s", "8m41s", "2h05m". It rounds down: nothing lasted longer than said.
+func Span(ns int64) string {
+	d := time.Duration(max(ns, 0))
+	switch {
+	case d < 100*time.Microsecond:
+		return fmt.Sprintf("%d us", d/time.Microsecond)
+	case d < 10*time.Millisecond:
+		return tenths(d, time.Millisecond) + " ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d/time.Millisecond)
+	case d < time.Minute:
+		return tenths(d, time.Second) + " s"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+}
+
+// tenths is d in a unit with one decimal, rounded down; "3" for 3.0.
+func tenths(d, unit time.Duration) string {
+	if n := d % unit / (unit / 10); n != 0 {
+		return fmt.Sprintf("%d.%d", d/unit, n)
+	}
+	return strconv.FormatInt(int64(d/unit), 10)
+}
+
+// times is "once", "twice" or "N times".
+func times(n uint32) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// role is "client" or "server".
+func role(f *reassembly.Flow, s tcp.Side) string {
+	if s == f.Client {
+		return "client"
+	}
+	return "server"
+}
+
+// app is the party that a side's application is.
+func app(f *reassembly.Flow, s tcp.Side) Party {
+	if s == f.Client {
+		return ClientApp
+	}
+	return ServerApp
+}
+
+// host is the party that a side's host is.
+func host(f *reassembly.Flow, s tcp.Side) Party {
+	if s == f.Client {
+		return ClientHost
+	}
+	return ServerHost
+}
+
+// rel is a sequence number relative to its sender's initial one, as Wireshark
+// and tcpdump show it.
+func rel(f *reassembly.Flow, s tcp.Side, seq tcp.Seq) uint32 { return uint32(seq - f.Endpoint(s).ISS) }
+
+// finWords is evidence text: "the server's FIN, sequence 413".
+func finWords(f *reassembly.Flow, s tcp.Side) string {
+	return fmt.Sprintf("the %s's FIN, sequence %d", role(f, s), rel(f, s, f.Endpoint(s).FINEnd)-1)
+}
+
+// ackWords is evidence text for an acknowledgement of the other side's FIN.
+func ackWords(f *reassembly.Flow, s tcp.Side) string {
+	o := s.Other()
+	return fmt.Sprintf("the %s acknowledges it, ack %d", role(f, s), rel(f, o, f.Endpoint(o).FINEnd))
+}
+
+// rstWords is evidence text for the RST that took effect.
+func rstWords(f *reassembly.Flow) string {
+	kind := ""
+	switch f.Reset.Class {
+	case reassembly.ResetActive:
+		kind = ", with the header of a live socket"
+	case reassembly.ResetPassive:
+		kind = ", with the header of a host that has no such socket"
+	}
+	return fmt.Sprintf("the %s's RST%s", role(f, f.Reset.By), kind)
+}

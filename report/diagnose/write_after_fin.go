@@ -1,0 +1,71 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func writeAfterFIN() Rule {
+	return Rule{
+		ID:       "write-after-fin",
+		Title:    "payload sent to a peer that had closed",
+		Severity: Error,
+		Doc:      writeAfterFINDoc,
+		RFC:      []string{"RFC 9293 §3.6.1", "RFC 9293 §3.10.4", "RFC 2525 §2.16"},
+		Replaces: []string{"rst-after-fin", "abortive-close"},
+		Check:    checkWriteAfterFIN,
+	}
+}
+
+const writeAfterFINDoc = `What it means
+  One side had closed, and the other side's host had acknowledged that. Its
+  application then wrote into the connection all the same. The closer's socket
+  takes no more payload and answers with an RST: what was written is lost, and
+  the writer's next call fails with ECONNRESET or EPIPE.
+
+Signature
+  FIN; payload from the other side in a segment that acknowledges the FIN; an
+  RST by the closer within a round trip, whose sequence number is the one after
+  its FIN, with no acknowledgement of the payload.
+
+Look-alikes
+  A half-close in use: the closer used shutdown(), and acknowledges the payload.
+  Payload that was already on its way when the FIN came: its acknowledgement
+  number does not cover the FIN. That is the closer's doing: rst-unread-data.
+  The same after the FIN_WAIT_2 timeout: late-close-reset.
+
+What it usually is
+  A pooled connection used again after the server had closed it for idleness.
+  The request fails though the service is well.
+
+What to do
+  Test a pooled connection before use (a readable socket that is idle means end
+  of file), keep the pool's idle time below the server's, and repeat requests
+  that are safe to repeat.
+
+What would prove it
+  On the writing side: the socket in CLOSE_WAIT before the write, and the error
+  in its log after it.`
+
+func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetWriter {
+		return
+	}
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	m := lateData(f)
+	sure := Certain
+	if r.Class != reassembly.ResetPassive {
+		sure = Likely
+	}
+	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s),
+		Evidence{Ref: m.Ref, At: m.At, Side: o, What: fmt.Sprintf("the %s's payload after that, %d octets", role(f, o), m.Packet.Number)},
+		rstEvidence(f))
+	n.Duration = r.At - f.Endpoint(s).FINAt
+	n.Verdict = fmt.Sprintf("%s sent %d octets %s after it had been told that the %s closed, and got an RST: its application wrote to a connection that was over",
+		f.Addr(o), m.Packet.Number, Span(m.At-f.Endpoint(s).FINAt), role(f, s))
+	if n.rests(f, onPackets) {
+		emit(n)
+	}
+}
