@@ -18,6 +18,9 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	t.expire(e, s.At)
 	switch f := s.Flags; {
 	case malformed(f):
+		if f&tcp.SYN != 0 {
+			e.bits |= flowSYN
+		}
 		t.mark(e, Malformed, s)
 	case f&tcp.RST != 0:
 		t.reset(e, s)
@@ -86,12 +89,17 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 		t.mark(e, Stray, s)
 		return
 	}
-	if !t.appear(e, s) {
-		t.mark(e, ChallengeACK, s)
+	if d.state == fsm.Closed && d.has(sentAny) && !t.revive(e, s) {
+		t.sequence(e, s) // it was on its way when its sender closed
+		t.inFlightACK(e, s)
 		return
 	}
-	if d.state == fsm.Closed && !t.revive(e, s) {
-		t.sequence(e, s)
+	if !t.appear(e, s) {
+		kind := Stray
+		if s.Len == 0 && s.Flags&tcp.FIN == 0 {
+			kind = ChallengeACK
+		}
+		t.mark(e, kind, s)
 		return
 	}
 	fresh := t.sequence(e, s)
@@ -115,11 +123,11 @@ func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
 	if !d.has(hasSeq) || !p.has(hasEdge) {
 		return false
 	}
-	// The peer's acknowledgement and window bound what it takes. Twice the
-	// largest window leaves room for updates that the capture missed.
+	// The peer's acknowledgement and window bound what it takes. A few windows
+	// more leave room for updates that the capture missed.
 	reach := int32(1) << 30
-	if d.has(hasWScale) == p.has(hasWScale) && d.has(hasISN) && p.has(hasISN) {
-		reach = 65535 << p.scale()
+	if d.has(hasISN) && p.has(hasISN) {
+		reach = max(1<<20, min(reach, 4*65535<<p.scale()))
 	}
 	if off := s.Seq.Sub(p.edge); off > reach || off < -(1<<30) {
 		return true

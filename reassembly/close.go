@@ -10,10 +10,10 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 	side := s.From
 	d, p := e.end(side), e.end(side.Other())
 	if p.has(hasSeq) && p.has(sentAny) && p.nxt.Less(s.Ack) {
-		t.unseen(e, s)
-		if s.Ack.Sub(p.nxt) > maxUnseen {
+		if s.Ack.Sub(p.nxt) > p.unseenLimit(d) {
 			return // it acknowledges what cannot have been sent
 		}
+		t.unseen(e, s)
 	}
 	advanced := !d.has(hasAck) || d.ack.Less(s.Ack)
 	if advanced {
@@ -53,9 +53,16 @@ func (t *Table) proveOpening(e *entry, s *tcp.Segment) {
 	}
 }
 
-// maxUnseen is how far an acknowledgement may run ahead of what was captured
-// and still be believed: the largest window (RFC 7323 §2.3).
-const maxUnseen = 65535 << 14
+// unseenLimit is how far d's acknowledgement may run ahead of what was captured
+// of p and still be believed: while p is opening one window, since more cannot
+// have been sent; later the largest window there is (RFC 7323 §2.3), since a
+// capture loses packets by the burst.
+func (p *end) unseenLimit(d *end) int32 {
+	if p.state == fsm.SynRcvd && !p.has(wasEstablished) {
+		return 65535 << d.scale()
+	}
+	return 65535 << 14
+}
 
 // unseen counts an acknowledgement of octets that the capture does not hold.
 func (t *Table) unseen(e *entry, s *tcp.Segment) {
@@ -65,6 +72,7 @@ func (t *Table) unseen(e *entry, s *tcp.Segment) {
 	}
 	e.bits |= flowLoss
 	t.n.AckedUnseen++
+	t.extra(e).sides[s.From.Other().Index()].unseenAt = s.At
 }
 
 // deduceFIN infers a FIN that was not captured: its peer's own FIN acknowledges
@@ -77,6 +85,9 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 	}
 	if s.Flags&tcp.FIN == 0 || d.has(sentFIN) || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
 		return
+	}
+	if d.has(hasAck) && d.ack == s.Ack && t.extra(e).sides[side.Index()].unseenAt < d.dataAt {
+		return // it went on writing after that octet: rather payload that was not captured
 	}
 	if !t.move(e, side, fsm.SendFIN, fsm.Implied, s) {
 		return
@@ -207,8 +218,8 @@ func (t *Table) receivesACK(e *entry, s *tcp.Segment) {
 	side := s.From.Other()
 	d, p := e.end(s.From), e.end(side)
 	if p.state == fsm.SynRcvd && p.iss.Less(s.Ack) && s.Ack.LessEq(p.nxt) {
-		if e.rtt > 0 && s.At > p.lastAt {
-			e.rtt += s.At - p.lastAt
+		if e.rtt > 0 {
+			e.rtt = plausibleRTT(e.rtt + s.At - p.lastAt)
 		}
 		t.move(e, side, fsm.RecvACKOfSYN, fsm.Presumed, s)
 	}
@@ -224,6 +235,16 @@ func (t *Table) receivesACK(e *entry, s *tcp.Segment) {
 		t.move(e, side, fsm.RecvACKOfFIN, fsm.Presumed, s)
 	case e.extra != 0 && t.extra(e).sides[side.Index()].finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
 		t.mark(e, FINAckedAgain, s)
+	}
+}
+
+// inFlightACK notes that a FIN was acknowledged by a segment whose sender is
+// CLOSED by now: it had received the FIN before.
+func (t *Table) inFlightACK(e *entry, s *tcp.Segment) {
+	p := e.end(s.From.Other())
+	if p.has(sentFIN) && !s.Ack.Less(p.finEnd) && s.Ack.LessEq(p.nxt) {
+		p.bits |= finAcked
+		e.end(s.From).bits |= ackedFIN
 	}
 }
 

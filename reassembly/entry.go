@@ -159,6 +159,7 @@ type extraSide struct {
 	dataAfterFIN                        uint32 // payload segments
 	finRepeats                          uint32
 	afterFINSeq                         tcp.Seq // the first of that payload
+	unseenAt                            int64   // when octets of it were acknowledged that were not captured
 }
 
 type restart struct {

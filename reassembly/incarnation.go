@@ -43,10 +43,10 @@ func (t *Table) isNewSYN(i uint32, e *entry, s *tcp.Segment) bool {
 	switch {
 	case d.has(hasISN) && s.Seq == d.iss:
 		return false
+	case isLate(e, s):
+		return false
 	case over(e):
 		return true
-	case !d.has(hasISN) && d.has(hasSeq) && s.Seq == d.iss:
-		return false // mid-stream only because its SYN was captured late
 	case !d.has(sentAny) && p.has(sentSYN) && !p.has(wasEstablished):
 		return false // both sides open at once, or a split handshake
 	case p.has(sentSYNACK) && !d.has(sentAny) && s.Seq.Add(1) == p.ack:
@@ -75,10 +75,20 @@ func isNewSYNACK(e *entry, s *tcp.Segment) bool {
 		return false // the SYN is this connection's: the server took another ISN
 	case p.has(hasSeq) && s.Ack == p.iss.Add(1) || p.has(hasAck) && p.ack == s.Seq.Add(1):
 		return false // captured late
-	case d.has(hasSeq) && s.Seq == d.iss:
+	case isLate(e, s):
 		return false
 	}
 	return over(e) || !e.has(flowSYN|flowSYNACK)
+}
+
+// isLate reports a SYN or SYN-ACK that stands in the capture behind segments
+// of the connection that it opened: its number fits, or its time says so.
+func isLate(e *entry, s *tcp.Segment) bool {
+	d := e.end(s.From)
+	if !d.has(hasSeq) || d.has(hasISN) {
+		return false
+	}
+	return s.Seq == d.iss || s.At < e.first && s.Seq.Less(d.nxt) && d.nxt.Sub(s.Seq) < maxJump
 }
 
 // maxPending bounds the SYNs held for one flow; further ones are repetitions.

@@ -24,11 +24,10 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 	case d.has(sentSYN) && s.Seq == d.iss:
 		t.repeatsSYN(e, s)
 		return
-	case d.has(hasSeq) && s.Seq == d.iss:
-		// Captured behind the segment that followed it.
-		d.bits |= hasISN | sentSYN
+	case isLate(e, s):
+		d.takeLate(s)
+		d.bits |= sentSYN
 		e.client, e.role = s.From, RoleSYN
-		d.takeSYN(s)
 		return
 	case d.has(sentAny) && d.state != fsm.Closed || e.has(flowPending):
 		t.mark(e, SYNOnLive, s)
@@ -68,6 +67,14 @@ func (d *end) startAt(s *tcp.Segment) {
 		d.bytes += uint64(s.Len)
 		d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
 	}
+}
+
+// takeLate takes the initial sequence number from a SYN or SYN-ACK that stands
+// behind its own connection's segments.
+func (d *end) takeLate(s *tcp.Segment) {
+	d.iss = s.Seq
+	d.bits |= hasISN
+	d.takeSYN(s)
 }
 
 // takeSYN notes the options that stand only in a SYN.
@@ -110,8 +117,14 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 	case d.has(sentSYNACK) && s.Seq == d.iss:
 		t.repeatsSYNACK(e, s)
 		return
-	case d.has(sentSYNACK) && !(p.state == fsm.SynSent || p.has(presumedSYNACK) || !p.has(sentAny)),
-		d.has(wasEstablished) && !d.has(sentSYNACK):
+	case isLate(e, s):
+		d.takeLate(s)
+		d.bits |= sentSYNACK
+		if e.role != RoleSYN {
+			e.client, e.role = s.From.Other(), RoleSYNACK
+		}
+		return
+	case d.has(sentSYNACK) && !undecided(p), d.has(wasEstablished) && !d.has(sentSYNACK) && !(fits && undecided(p)):
 		t.mark(e, Stray, s)
 		return
 	case d.has(sentSYNACK):
@@ -126,6 +139,9 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 	if e.role != RoleSYN && e.role != RoleSYNACK {
 		e.client, e.role = s.From.Other(), RoleSYNACK
 	}
+	if d.has(wasEstablished) || d.has(sentFIN) {
+		t.startOver(e, s)
+	}
 	d.startAt(s)
 	d.bits |= sentSYNACK | hasAck
 	d.ack = s.Ack
@@ -138,6 +154,34 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 		t.answered(e, s)
 	}
 	t.reaches(e, s, fits)
+}
+
+// undecided reports that an opener has not shown which SYN-ACK it took.
+func undecided(p *end) bool {
+	return !p.has(sentAny) || p.has(presumedSYNACK) || p.state == fsm.SynSent || p.state == fsm.Closed
+}
+
+// startOver takes everything back that was believed of the sender of s: its
+// SYN-ACK shows that what came under its name before was not its own.
+func (t *Table) startOver(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if e.steps >= maxSteps {
+		return
+	}
+	t.records(e, func(r *record) bool {
+		if r.believed() && r.side() == s.From {
+			r.who |= whoRetired
+		}
+		return true
+	})
+	if d.state != fsm.Closed {
+		r := newRecord(uint8(fsm.Revise), s.From, fsm.Revised, s)
+		r.states = uint8(d.state)<<4 | uint8(fsm.Closed)
+		t.append(e, r)
+		e.steps++
+	}
+	d.state = fsm.Closed
+	d.bits &= hasTS
 }
 
 // reaches is what a SYN-ACK does to the opener.
@@ -169,8 +213,16 @@ func (t *Table) answered(e *entry, s *tcp.Segment) {
 	}
 	last.setBasis(fsm.Seen)
 	e.steps++
-	e.rtt = s.At - last.at
+	e.rtt = plausibleRTT(s.At - last.at)
 	t.enter(e, s.From, fsm.SynRcvd, s.At)
+}
+
+// plausibleRTT is rtt, or 0 when a clock that stepped made it up.
+func plausibleRTT(rtt int64) int64 {
+	if rtt < 0 || rtt > 60*second {
+		return 0
+	}
+	return rtt
 }
 
 // repeatsSYNACK works the same SYN-ACK again in: the third segment did not

@@ -204,7 +204,7 @@ func closeOf(e *entry, x *extra, recs []record) Close {
 	switch {
 	case refused(e, recs):
 		return CloseRefused
-	case unanswered(a, b) || unanswered(b, a):
+	case unanswered(e, a, b) || unanswered(e, b, a):
 		return CloseUnanswered
 	case a.has(finAcked) && b.has(finAcked):
 		if !a.has(finAcksPeer) && !b.has(finAcksPeer) {
@@ -213,7 +213,7 @@ func closeOf(e *entry, x *extra, recs []record) Close {
 		return CloseOrderly
 	case resetStands(x, recs):
 		return CloseReset
-	case a.has(sentFIN) && !a.has(finAcked) || b.has(sentFIN) && !b.has(finAcked):
+	case a.has(sentFIN) && !a.has(finAcked) || b.has(sentFIN) && !b.has(finAcked), probed(e):
 		return CloseFINUnacked
 	case a.has(sentFIN) || b.has(sentFIN):
 		return CloseHalf
@@ -231,9 +231,17 @@ func refused(e *entry, recs []record) bool {
 	})
 }
 
-// unanswered reports that d opened and p sent neither SYN-ACK nor RST.
-func unanswered(d, p *end) bool {
-	return d.has(sentSYN) && !p.has(sentAny) && p.packets == 0 && !d.has(wasEstablished)
+// unanswered reports that d opened, if only by a probe with odd flags, and p
+// sent neither SYN-ACK nor RST, nor anything that fits.
+func unanswered(e *entry, d, p *end) bool {
+	opened := d.has(sentSYN) || d.syn > 0 && e.has(flowSYN) && !d.has(sentSYNACK)
+	return opened && !p.has(sentAny) && p.rst == 0 && !d.has(wasEstablished)
+}
+
+// probed reports a flow of nothing but FINs that no socket sends.
+func probed(e *entry) bool {
+	a, b := &e.ends[0], &e.ends[1]
+	return !a.has(sentAny) && !b.has(sentAny) && a.fin+b.fin > 0
 }
 
 // resetStands reports whether the RST that was noted has an effect that nothing
@@ -260,6 +268,10 @@ func resetStands(x *extra, recs []record) bool {
 func closerOf(e *entry) Closer {
 	c, s := e.end(e.client), e.end(e.client.Other())
 	switch {
+	case probed(e) && e.end(e.from) == c:
+		return CloserClient
+	case probed(e):
+		return CloserServer
 	case !c.has(sentFIN) && !s.has(sentFIN):
 		return CloserNone
 	case !s.has(sentFIN) || c.has(sentFIN) && s.has(finAcksPeer) && !c.has(finAcksPeer):

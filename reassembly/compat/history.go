@@ -190,7 +190,10 @@ func (s *State) enterControl(i int, control tcp.Flags, seg *tcp.Segment) {
 
 // enterSYN enters S or H. Zeek compares numbers relative to the start of the
 // sequence space, and a SYN starts it anew as long as its sender has neither
-// closed nor reset: so another ISN makes an entry only after that.
+// closed nor reset: so another ISN makes an entry only after that. Such a SYN
+// nearly always belongs to the next connection of its four-tuple. Zeek makes
+// no entry for its repetition, here each makes one, and none does when the
+// start is not known any more.
 func (s *State) enterSYN(i int, seg *tcp.Segment) {
 	l := letterS
 	if seg.Flags&tcp.ACK != 0 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/lastack/lastack/reassembly/compat"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -47,7 +46,13 @@ func (tr *transcript) addresses() (c, s [16]byte) {
 	return low, high
 }
 
-func (tr *transcript) steps(t testing.TB) []step {
+// fataler is what testing.TB and *rapid.T share.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func (tr *transcript) steps(t fataler) []step {
 	t.Helper()
 	var out []step
 	for line := range strings.SplitSeq(tr.text, ";") {
@@ -113,7 +118,7 @@ func (tr *transcript) segment(f []string) (seg tcp.Segment, copies int, err erro
 }
 
 // run observes the transcript.
-func (tr *transcript) run(t testing.TB) *compat.State {
+func (tr *transcript) run(t fataler) *compat.State {
 	t.Helper()
 	var s compat.State
 	for _, st := range tr.steps(t) {

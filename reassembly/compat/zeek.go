@@ -169,10 +169,13 @@ func (s *State) sequence(i int, seg *tcp.Segment) {
 // number of a SYN or RST, nor an acknowledgement of 0.
 const tooFar = 1 << 20
 
+// extend moves last. Zeek takes a step back for 2^32 octets forward.
 func (s *State) extend(i int, end tcp.Seq) {
-	if start, known := s.start(i); known {
-		s.extent[i] = s.extent[i]&^3 | uint8(min(uint32(end-start), far))
+	n := uint32(far)
+	if start, known := s.start(i); known && s.last[i].LessEq(end) {
+		n = min(uint32(end-start), far)
 	}
+	s.extent[i] = s.extent[i]&^3 | uint8(n)
 	s.last[i] = end
 }
 

@@ -15,14 +15,22 @@ const maxTags = 2
 // no, and leaves the frame to the slow path, at the first thing that is
 // unusual: a missing octet, an IP option, a fragment, anything but TCP.
 func (d *Decoder) fast(link uint16, data []byte, wireLen uint32, at int64, ref tcp.PacketRef, out *tcp.Segment) bool {
-	t, p, tag := d.fastLink(link, data)
+	t, off, tag := layers.EthernetType(0), ethernetHeader, uint32(0)
+	if link == linkEthernet && len(data) >= ethernetHeader {
+		t = layers.EthernetType(be16(data[12:14]))
+		if t == layers.EthernetTypeDot1Q || t == layers.EthernetTypeQinQ {
+			t, off, tag = d.fastTags(data)
+		}
+	} else {
+		t, off = fastLink(link, data)
+	}
 	uncaptured := max(int(wireLen)-len(data), 0)
-	var ok bool
+	ok := false
 	switch t {
 	case layers.EthernetTypeIPv4:
-		ok = d.fast4(p, uncaptured, out)
+		ok = d.fast4(data[off:], uncaptured, out)
 	case layers.EthernetTypeIPv6:
-		ok = d.fast6(p, out)
+		ok = d.fast6(data[off:], out)
 	}
 	if !ok {
 		return false
@@ -35,51 +43,52 @@ func (d *Decoder) fast(link uint16, data []byte, wireLen uint32, at int64, ref t
 	return true
 }
 
-// fastLink finds the IP packet of a common frame, its EtherType (0 for a frame
-// that is not common) and the tag of its VLANs.
-func (d *Decoder) fastLink(link uint16, data []byte) (t layers.EthernetType, p []byte, tag uint32) {
+// fastTags steps over the VLAN tags of an Ethernet frame: it returns the
+// EtherType behind them, where that header begins, and the flow's tag.
+func (d *Decoder) fastTags(data []byte) (t layers.EthernetType, off int, tag uint32) {
+	off = ethernetHeader
+	t = layers.EthernetType(be16(data[off-2:]))
+	for range maxTags {
+		if t != layers.EthernetTypeDot1Q && t != layers.EthernetTypeQinQ || len(data) < off+4 {
+			break
+		}
+		if id := be16(data[off:]) & 0x0fff; d.opt.SeparateVLAN && id != 0 {
+			tag = mixTag(tag, tagVLAN, uint32(id))
+		}
+		off += 4
+		t = layers.EthernetType(be16(data[off-2:]))
+	}
+	return t, off, tag
+}
+
+// fastLink finds the IP packet in a common frame that is not Ethernet: its
+// EtherType, 0 for any other frame, and where it begins.
+func fastLink(link uint16, data []byte) (t layers.EthernetType, off int) {
 	switch link {
-	case linkEthernet:
-		if len(data) < ethernetHeader {
-			return 0, nil, 0
-		}
-		t, p = layers.EthernetType(be16(data[12:14])), data[14:]
-		for i := 0; i < maxTags && (t == layers.EthernetTypeDot1Q || t == layers.EthernetTypeQinQ) && len(p) >= 4; i++ {
-			if id := be16(p) & 0x0fff; d.opt.SeparateVLAN && id != 0 {
-				tag = mixTag(tag, tagVLAN, uint32(id))
-			}
-			t, p = layers.EthernetType(be16(p[2:4])), p[4:]
-		}
-		return t, p, tag
 	case linkSLL:
-		if len(data) < 16 || specialHardware(be16(data[2:4])) {
-			return 0, nil, 0
+		if len(data) >= 16 && !specialHardware(be16(data[2:4])) {
+			return layers.EthernetType(be16(data[14:16])), 16
 		}
-		return layers.EthernetType(be16(data[14:16])), data[16:], 0
 	case linkSLL2:
-		if len(data) < 20 || specialHardware(be16(data[8:10])) {
-			return 0, nil, 0
+		if len(data) >= 20 && !specialHardware(be16(data[8:10])) {
+			return layers.EthernetType(be16(data[0:2])), 20
 		}
-		return layers.EthernetType(be16(data[0:2])), data[20:], 0
 	case linkNull, linkLoop:
-		if len(data) < 4 {
-			return 0, nil, 0
-		}
-		if family := be32(data); family == 2 || family == 2<<24 {
-			return layers.EthernetTypeIPv4, data[4:], 0
+		if len(data) >= 4 && (be32(data) == 2 || be32(data) == 2<<24) {
+			return layers.EthernetTypeIPv4, 4
 		}
 	case linkRaw, linkRaw12, linkRaw14, linkIPv4, linkIPv6:
 		if len(data) == 0 {
-			return 0, nil, 0
+			break
 		}
 		switch data[0] >> 4 {
 		case 4:
-			return layers.EthernetTypeIPv4, data, 0
+			return layers.EthernetTypeIPv4, 0
 		case 6:
-			return layers.EthernetTypeIPv6, data, 0
+			return layers.EthernetTypeIPv6, 0
 		}
 	}
-	return 0, nil, 0
+	return 0, 0
 }
 
 // specialHardware reports whether a cooked frame's protocol is no EtherType.
@@ -99,7 +108,8 @@ func (d *Decoder) fast4(p []byte, uncaptured int, out *tcp.Segment) bool {
 		return false
 	}
 	b := p[ipv4Header:]
-	*out = tcp.Segment{Kind: tcp.KindTCP, IPID: be16(p[4:6]), TTL: p[8]}
+	*out = tcp.Segment{}
+	out.Kind, out.IPID, out.TTL = tcp.KindTCP, be16(p[4:6]), p[8]
 	if !header(out, b[:min(n, len(b))], n) {
 		return false
 	}
@@ -137,7 +147,8 @@ func (d *Decoder) fast6(p []byte, out *tcp.Segment) bool {
 		return false
 	}
 	b := p[ipv6Header:]
-	*out = tcp.Segment{Kind: tcp.KindTCP, TTL: p[7]}
+	*out = tcp.Segment{}
+	out.Kind, out.TTL = tcp.KindTCP, p[7]
 	if !header(out, b[:min(n, len(b))], n) {
 		return false
 	}

@@ -26,11 +26,6 @@ const (
 // options that the snaplen cut, or that are malformed, cost only themselves
 // and what stands after them.
 func options(out *tcp.Segment, b []byte, size int) {
-	if size == 12 && len(b) == 12 && be32(b) == nopNopTimestamps {
-		out.TSVal, out.TSEcr = be32(b[4:8]), be32(b[8:12])
-		out.Options |= tcp.OptTimestamps
-		return
-	}
 	cut := len(b) < size
 	for len(b) > 0 {
 		kind := b[0]

@@ -36,10 +36,14 @@ func header(out *tcp.Segment, b []byte, n int) bool {
 	if len(b) >= tcpWindow {
 		out.Window = be16(b[14:16])
 	}
-	if off > tcpFixed {
+	switch {
+	case off == tcpFixed:
+	case off == tcpFixed+12 && len(b) >= tcpFixed+12 && be32(b[tcpFixed:]) == nopNopTimestamps:
+		out.TSVal, out.TSEcr = be32(b[24:28]), be32(b[28:32])
+		out.Options = tcp.OptAny | tcp.OptTimestamps
+	default:
 		out.Options = tcp.OptAny
-		captured := b[min(tcpFixed, len(b)):min(off, len(b))]
-		options(out, captured, off-tcpFixed)
+		options(out, b[min(tcpFixed, len(b)):min(off, len(b))], off-tcpFixed)
 	}
 	return true
 }

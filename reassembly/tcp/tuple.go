@@ -29,14 +29,21 @@ func MakeTuple(src, dst *[16]byte, srcPort, dstPort uint16) (t Tuple, from Side)
 
 // End is the address and port of one side.
 func (t *Tuple) End(s Side) netip.AddrPort {
+	addr, port := netip.AddrFrom16(t.AddrA), t.PortA
 	if s == SideB {
-		return netip.AddrPortFrom(netip.AddrFrom16(t.AddrB).Unmap(), t.PortB)
+		addr, port = netip.AddrFrom16(t.AddrB), t.PortB
 	}
-	return netip.AddrPortFrom(netip.AddrFrom16(t.AddrA).Unmap(), t.PortA)
+	if t.Is4() {
+		addr = addr.Unmap()
+	}
+	return netip.AddrPortFrom(addr, port)
 }
 
-// Is4 reports whether the flow runs over IPv4.
-func (t *Tuple) Is4() bool { return netip.AddrFrom16(t.AddrA).Is4In6() }
+// Is4 reports whether the flow runs over IPv4. A mapped address can also stand
+// in an IPv6 header, so both must be mapped.
+func (t *Tuple) Is4() bool {
+	return netip.AddrFrom16(t.AddrA).Is4In6() && netip.AddrFrom16(t.AddrB).Is4In6()
+}
 
 // Hash mixes the tuple with a seed. With a fixed seed it chooses a partition,
 // with a random one a slot, so that addresses chosen by an attacker cannot
