@@ -150,13 +150,13 @@ func (d *end) scale() uint8 {
 func (t *Table) appear(e *entry, s *tcp.Segment) bool {
 	d, p := e.end(s.From), e.end(s.From.Other())
 	opening := p.has(sentSYN) && p.has(hasISN)
-	fits := opening && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt)
+	fits := opening && s.Ack.Sub(p.iss) > 0 && (s.Ack.LessEq(p.nxt) || p.has(wasEstablished))
 	switch {
 	case d.state == fsm.SynSent:
 		return t.appearClient(e, s)
 	case d.has(sentAny):
 		return true
-	case opening && !p.has(wasEstablished):
+	case opening:
 		if !fits {
 			return false
 		}

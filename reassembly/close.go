@@ -75,15 +75,17 @@ func (t *Table) unseen(e *entry, s *tcp.Segment) {
 	t.extra(e).sides[s.From.Other().Index()].unseenAt = s.At
 }
 
-// deduceFIN infers a FIN that was not captured: its peer's own FIN acknowledges
-// exactly one octet more than was seen.
+// deduceFIN infers a FIN that was not captured: its peer, closing or closed
+// itself, acknowledges exactly one number more than was seen.
 func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 	side := s.From.Other()
 	d, p := e.end(s.From), e.end(side)
-	if d.has(guessedFIN) && d.finEnd.Less(s.End()) {
+	fin := s.Flags&tcp.FIN != 0
+	if d.has(guessedFIN) && (d.finEnd.Less(s.End()) || s.End() == d.finEnd && s.Len > 0 && !fin) {
 		t.undeduce(e, s)
 	}
-	if s.Flags&tcp.FIN == 0 || d.has(sentFIN) || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
+	closing := fin && !d.has(sentFIN) || s.Len == 0 && d.has(sentFIN) && d.has(finAcked)
+	if !closing || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
 		return
 	}
 	if d.has(hasAck) && d.ack == s.Ack && t.extra(e).sides[side.Index()].unseenAt < d.dataAt {

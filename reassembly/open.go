@@ -182,6 +182,11 @@ func (t *Table) startOver(e *entry, s *tcp.Segment) {
 	}
 	d.state = fsm.Closed
 	d.bits &= hasTS
+	side := s.From.Other()
+	for _, on := range [...]fsm.Event{fsm.RecvFIN, fsm.RecvACKOfFIN} {
+		t.retract(e, side, on, s)
+	}
+	e.end(side).bits &^= gotFIN | ackedFIN | finAcked
 }
 
 // reaches is what a SYN-ACK does to the opener.
@@ -202,7 +207,11 @@ func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
 func (t *Table) answered(e *entry, s *tcp.Segment) {
 	var last *record
 	t.records(e, func(r *record) bool {
-		if r.on() == fsm.RecvSYN && r.kind < markBase && r.basis() == 0 && r.side() == s.From {
+		switch {
+		case r.kind >= markBase || r.side() != s.From:
+		case r.isStep():
+			last = nil // an earlier start that was taken back: the order must hold
+		case r.on() == fsm.RecvSYN:
 			last = r
 		}
 		return true

@@ -90,6 +90,7 @@ type Damage struct {
 	Frame uint64
 	Text  string // the cause in words, with the frame: "file ends inside frame 88,120"
 	Err   error  // the error underneath, if there was one
+	cut   bool   // there are no more bytes, rather than wrong ones
 }
 
 // Error is the name of the source and the cause.

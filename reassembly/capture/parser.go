@@ -75,20 +75,32 @@ func (p *parser) believedEnd() int64 {
 	return p.end
 }
 
-// over is the error when need has failed: io.EOF between records, a Damage
-// inside one or when the data could not be read or decompressed. what names
-// the record that has begun, "" for the next frame.
+// over is the error when need has failed at the begin of a record: io.EOF, or
+// a Damage if bytes are left or the input could not be read. what names the
+// record, "" for a frame.
 func (p *parser) over(what string) error {
-	if p.s.ahead.stopped() || p.s.err == io.EOF && len(p.s.data) == 0 {
+	if p.s.err == io.EOF && len(p.s.data) == 0 {
 		return io.EOF
 	}
+	return p.cut(what)
+}
+
+// cut is the error when need or skip has failed inside a record: a Damage,
+// unless reading was stopped.
+func (p *parser) cut(what string) error {
+	var d *Damage
 	switch {
-	case p.s.err == io.EOF && what == "":
-		return p.inFrame(nil, "%s ends inside frame %s", p.inputWord(), grouped(p.number+1))
-	case p.s.err == io.EOF:
-		return p.afterFrame(nil, "%s ends inside %s", p.inputWord(), what)
+	case p.s.ahead.stopped():
+		return io.EOF
+	case p.s.err != io.EOF:
+		d = p.afterFrame(p.s.err, "%s", readFailure(p.compression, p.s.err))
+	case what == "":
+		d = p.inFrame(nil, "%s ends inside frame %s", p.inputWord(), grouped(p.number+1))
+	default:
+		d = p.afterFrame(nil, "%s ends inside %s", p.inputWord(), what)
 	}
-	return p.afterFrame(p.s.err, "%s", readFailure(p.compression, p.s.err))
+	d.cut = true
+	return d
 }
 
 func (p *parser) inputWord() string {

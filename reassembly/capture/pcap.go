@@ -123,7 +123,7 @@ func (r *pcapReader) next(f *Frame) error {
 	}
 	size := r.header + int(captured)
 	if !s.need(size) {
-		return r.over("")
+		return r.cut("")
 	}
 	h = s.data
 	at := int64(r.u32(h))*1e9 + int64(r.u32(h[4:]))*r.unit

@@ -43,10 +43,10 @@ func newPcapng(p *parser) (*ngReader, error) {
 	p.info.Format = "pcapng"
 	r := &ngReader{parser: p}
 	if err := r.section(); err != nil {
-		if p.s.err != nil {
-			return nil, headerCut(p, "pcapng")
+		if d, ok := err.(*Damage); ok && !d.cut {
+			return nil, &openError{name: p.info.Name, text: "cannot be read as pcapng: " + d.Text}
 		}
-		return nil, &openError{name: p.info.Name, text: "cannot be read as pcapng: " + err.(*Damage).Text}
+		return nil, headerCut(p, "pcapng")
 	}
 	return r, nil
 }
@@ -100,7 +100,7 @@ func (r *ngReader) section() error {
 	s := r.s
 	const what = "a section header"
 	if !s.need(12) {
-		return r.over(what)
+		return r.cut(what)
 	}
 	switch uint32(ngByteOrder) {
 	case binary.LittleEndian.Uint32(s.data[8:]):
@@ -116,7 +116,7 @@ func (r *ngReader) section() error {
 	}
 	size := int(total)
 	if !s.need(size) {
-		return r.over(what)
+		return r.cut(what)
 	}
 	if !r.trailer(s.data[size-4:], size) {
 		return r.afterFrame(nil, "%s has two different lengths", what)
@@ -178,7 +178,7 @@ func (r *ngReader) packet(f *Frame, typ uint32, total int) error {
 		return r.badFrame("is in a block of %d bytes", total)
 	}
 	if !s.need(fixed) {
-		return r.over("")
+		return r.cut("")
 	}
 	h := r.head(typ)
 	if int(h.iface) >= len(r.ifaces) {
@@ -193,7 +193,7 @@ func (r *ngReader) packet(f *Frame, typ uint32, total int) error {
 		return r.badFrame("claims %s captured bytes in a block of %s", grouped(uint64(h.captured)), grouped(uint64(total)))
 	}
 	if !s.need(total) {
-		return r.over("")
+		return r.cut("")
 	}
 	b := s.data
 	if !r.trailer(b[total-4:], total) {
@@ -228,7 +228,7 @@ func (r *ngReader) pass(typ uint32, total int64) error {
 		}
 	}
 	if !s.skip(total-4) || !s.need(4) {
-		return r.over(what)
+		return r.cut(what)
 	}
 	if !r.trailer(s.data, int(total)) {
 		return r.afterFrame(nil, "a block of type 0x%x has two different lengths", typ)

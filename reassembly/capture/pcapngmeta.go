@@ -30,7 +30,7 @@ func (r *ngReader) describe(typ uint32, total int) error {
 		return r.afterFrame(nil, "%s claims %s bytes", what, grouped(uint64(total)))
 	}
 	if !s.need(total) {
-		return r.over(what)
+		return r.cut(what)
 	}
 	b := s.data[:total]
 	if !r.trailer(b[total-4:], total) {

@@ -88,7 +88,7 @@ func (r *snoopReader) next(f *Frame) error {
 		return r.badFrame("claims %s captured bytes in a record of %s", grouped(uint64(captured)), grouped(uint64(record)))
 	}
 	if !s.need(int(record)) {
-		return r.over("")
+		return r.cut("")
 	}
 	h = s.data
 	r.info.Drops = uint64(binary.BigEndian.Uint32(h[12:]))

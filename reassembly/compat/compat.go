@@ -81,7 +81,10 @@ func (s *State) ordinary(i int, seg *tcp.Segment) bool {
 		once, saw = onceData, several|sawData
 	}
 	if s.once[i]&once == 0 || s.wire&saw != saw || seg.Window == 0 ||
-		seg.Flags&tcp.ACK == 0 || s.sent(1-i) < far || s.state(i) == reset {
+		seg.Flags&tcp.ACK == 0 || s.sent(1-i) < far {
+		return false
+	}
+	if state := s.state(i); state == inactive || state == reset {
 		return false
 	}
 	end := seg.Seq.Add(seg.Len)

@@ -191,6 +191,10 @@ func (f frame) exactly(n int) frame {
 	return frame{f.data[:min(n, len(f.data))], n}
 }
 
+// cutWithin reports whether fewer than n octets were captured because of a
+// snaplen, so that what follows cannot be told by its looks.
+func (f frame) cutWithin(n int) bool { return len(f.data) < min(n, f.wire) }
+
 // enter counts one more header and reports whether there may be one.
 func (d *Decoder) enter() bool {
 	d.pk.headers++

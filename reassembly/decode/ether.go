@@ -130,6 +130,8 @@ func (d *Decoder) mpls(f frame) Result {
 		return d.ethernet(f)
 	case nibble == 4 || nibble == 6:
 		return d.rawIP(f) // cut or malformed, and counted as such
+	case f.cutWithin(4 + ethernetHeader):
+		return d.undecodable(cutHeaders)
 	}
 	return NotTCP
 }

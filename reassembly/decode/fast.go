@@ -92,7 +92,9 @@ func fastLink(link uint16, data []byte) (t layers.EthernetType, off int) {
 }
 
 // specialHardware reports whether a cooked frame's protocol is no EtherType.
-func specialHardware(arphrd uint16) bool { return arphrd >= arphrdWiFi && arphrd <= arphrdNetlink }
+func specialHardware(arphrd uint16) bool {
+	return arphrd == arphrdFrameRelay || arphrd == arphrdRadiotap || arphrd == arphrdNetlink
+}
 
 // fast4 decodes an IPv4 packet without options that holds a TCP segment. p is
 // what was captured of it; as many octets as uncaptured were not.

@@ -52,6 +52,8 @@ func (d *Decoder) gtp(f frame) Result {
 		return d.ethernet(f)
 	case f.data[0] == 0xff || f.data[0] == 0 || f.data[0] == 0x21 || f.data[0] == 0x57:
 		return d.ppp(f)
+	case f.cutWithin(ethernetHeader):
+		return d.undecodable(cutHeaders)
 	}
 	return d.rawIP(f)
 }

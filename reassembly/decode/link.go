@@ -36,6 +36,8 @@ const (
 	linkPPPD       = 166
 	linkPPI        = 192
 	linkPPPWithDir = 204
+	linkCHDLCDir   = 205
+	linkRelayDir   = 206
 	linkIPNet      = 226
 	linkIPv4       = 228
 	linkIPv6       = 229
@@ -47,8 +49,8 @@ const (
 	linkSLL2       = 276
 	linkBRCM       = 281
 	linkBRCMPre    = 282
-	linkDSA        = 283
-	linkEDSA       = 284
+	linkDSA        = 284
+	linkEDSA       = 285
 )
 
 // Lengths of link-layer headers that say nothing else of use.
@@ -130,6 +132,10 @@ func (d *Decoder) rareLink(link uint16, f frame) Result {
 		return d.after(f, 12+switchTagE, 14+switchTagE)
 	case linkFrameRelay:
 		return d.frameRelay(f)
+	case linkCHDLCDir:
+		return d.after(f, 3, 5)
+	case linkRelayDir:
+		return d.behind(f, 1, (*Decoder).frameRelay)
 	case linkPFLog:
 		return d.pflog(f)
 	case linkPPI:
@@ -183,12 +189,9 @@ func (d *Decoder) null(f frame) Result {
 	if family > 0xffff {
 		family = binary.LittleEndian.Uint32(f.data)
 	}
-	f = f.skip(4)
 	switch family {
-	case 2:
-		return d.ipv4(f)
-	case 10, 23, 24, 28, 30: // Linux; Windows; NetBSD, OpenBSD; FreeBSD; Darwin
-		return d.ipv6(f)
+	case 2, 10, 23, 24, 28, 30: // IPv4; IPv6 of Linux, Windows, NetBSD, FreeBSD, Darwin
+		return d.rawIP(f.skip(4))
 	}
 	return NotTCP
 }
@@ -196,10 +199,9 @@ func (d *Decoder) null(f frame) Result {
 // ARP hardware types of "cooked" frames whose protocol field is no EtherType
 // (net/if_arp.h).
 const (
-	arphrdWiFi      = 801
-	arphrdWiFiPrism = 802
-	arphrdRadiotap  = 803
-	arphrdNetlink   = 824
+	arphrdFrameRelay = 770
+	arphrdRadiotap   = 803
+	arphrdNetlink    = 824
 )
 
 // cookedLLC stands in the protocol field of a frame that begins with an LLC
@@ -224,10 +226,8 @@ func (d *Decoder) cooked2(f frame) Result {
 
 func (d *Decoder) cookedPayload(hardware, protocol uint16, f frame) Result {
 	switch {
-	case hardware == arphrdWiFi:
-		return d.wifi(f, false)
-	case hardware == arphrdWiFiPrism:
-		return d.prism(f)
+	case hardware == arphrdFrameRelay:
+		return d.frameRelay(f)
 	case hardware == arphrdRadiotap:
 		return d.radiotap(f)
 	case hardware == arphrdNetlink:

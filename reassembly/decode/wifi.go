@@ -123,15 +123,17 @@ func (d *Decoder) wifi(f frame, padded bool) Result {
 func (d *Decoder) aggregated(f frame) Result {
 	const subframe = 14
 	r := NotTCP
-	for len(f.data) >= subframe && d.enter() {
-		n := int(be16(f.data[12:]))
-		one := f.skip(subframe)
-		r = d.logicalLink(one.atMost(n))
-		next := (subframe + n + 3) &^ 3
-		if r != NotTCP || next >= len(f.data) {
-			break
+	for r == NotTCP && f.wire >= subframe && d.enter() {
+		if len(f.data) < subframe {
+			return d.short(f, subframe)
 		}
-		f = f.skip(next)
+		n := int(be16(f.data[12:]))
+		r = d.logicalLink(f.skip(subframe).atMost(n))
+		if next := (subframe + n + 3) &^ 3; next < len(f.data) {
+			f = f.skip(next)
+		} else {
+			f = frame{wire: f.wire - next}
+		}
 	}
 	return r
 }

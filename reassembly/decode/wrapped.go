@@ -10,7 +10,7 @@ func (d *Decoder) pflog(f frame) Result {
 	if len(f.data) < 4 {
 		return d.short(f, 4)
 	}
-	return d.behind(f, int(f.data[0])+3&^3, (*Decoder).rawIP)
+	return d.behind(f, (int(f.data[0])+3)&^3, (*Decoder).rawIP)
 }
 
 // ppi is the Per-Packet Information header: version, flags, length and the
@@ -68,7 +68,10 @@ func (d *Decoder) nflog(f frame) Result {
 	if order.Uint16(f.data[2:])&nested > largest {
 		order = binary.BigEndian
 	}
-	for len(f.data) >= attr {
+	for f.wire >= attr {
+		if len(f.data) < attr {
+			return d.short(f, attr)
+		}
 		n := int(order.Uint16(f.data[0:]))
 		kind := order.Uint16(f.data[2:]) & nested
 		if n < attr || n > f.wire {
