@@ -1,0 +1,57 @@
+# Two commands do all the set-up: make run, make test.
+
+GO      ?= go
+CAPTURE ?= testdata/captures/pool-leak.pcap
+PCAP_H   = $(firstword $(wildcard /usr/include/pcap.h /usr/include/pcap/pcap.h /usr/local/include/pcap.h \
+                                  /opt/homebrew/include/pcap.h))
+SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: run build test deps offline race fuzz lint lab bench clean
+
+# Analyse a capture: the one that ships here, or CAPTURE=file.
+run: build
+	./lastack $(CAPTURE)
+
+build: deps
+	$(GO) build -o lastack ./cmd/lastack
+
+# libpcap's headers and a C compiler, installed where they are missing.
+deps:
+ifeq ($(PCAP_H),)
+	@echo "installing libpcap's headers and a C compiler"
+	$(SUDO) apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq libpcap-dev gcc libc6-dev >/dev/null
+endif
+
+# All tests that need no root. LASTACK_CORPUS=folder adds real captures.
+test: deps
+	$(GO) test ./...
+
+# Without cgo: reads files; no live capture, no filters.
+offline:
+	CGO_ENABLED=0 $(GO) build -o lastack ./cmd/lastack
+
+race: deps
+	$(GO) test -race ./...
+
+lint: deps
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# Each fuzz target for FUZZTIME.
+FUZZTIME ?= 10s
+fuzz: deps
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test $$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	  done; \
+	done
+
+# Ratios against other tools, on generated captures.
+bench: deps
+	$(GO) run ./internal/bench/cmd/lastack-bench
+
+clean:
+	rm -f lastack
