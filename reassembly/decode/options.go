@@ -16,9 +16,11 @@ const (
 	fastOpenMagic = 0xf989 // Fast Open before it had a kind: RFC 7413 appendix
 )
 
+// Of known options.
 const (
 	maxShift         = 14         // RFC 7323 §2.3: a larger shift count means 14
 	nopNopTimestamps = 0x0101080a // how nearly every stack aligns its timestamps
+	timestampsSize   = 12         // with that
 )
 
 // options reads the TCP options captured in b, of the size octets that the
@@ -26,26 +28,27 @@ const (
 // options that the snaplen cut, or that are malformed, cost only themselves
 // and what stands after them.
 func options(out *tcp.Segment, b []byte, size int) {
-	cut := len(b) < size
+	cut, malformed := len(b) < size, false
 	for len(b) > 0 {
 		kind := b[0]
 		if kind == layers.TCPOptionKindEndList {
-			return // a cut after the last option costs nothing
+			cut = false // what was cut is padding
+			break
 		}
 		if kind == layers.TCPOptionKindNop {
 			b = b[1:]
 			continue
 		}
 		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
-			cut = true
+			malformed = true // or the last one is cut, which comes to the same
 			break
 		}
 		if !option(out, kind, b[2:b[1]]) {
-			cut = true
+			malformed = true
 		}
 		b = b[b[1]:]
 	}
-	if cut {
+	if cut || malformed {
 		out.Options |= tcp.OptCut
 	}
 }

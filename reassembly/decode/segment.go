@@ -38,7 +38,7 @@ func header(out *tcp.Segment, b []byte, n int) bool {
 	}
 	switch {
 	case off == tcpFixed:
-	case off == tcpFixed+12 && len(b) >= tcpFixed+12 && be32(b[tcpFixed:]) == nopNopTimestamps:
+	case off == tcpFixed+timestampsSize && len(b) >= off && be32(b[tcpFixed:]) == nopNopTimestamps:
 		out.TSVal, out.TSEcr = be32(b[24:28]), be32(b[28:32])
 		out.Options = tcp.OptAny | tcp.OptTimestamps
 	default:
