@@ -83,7 +83,7 @@ var zeekTests = []struct {
 	{"fast open", unlisted, "> S 100 0 +10; < SA 300 111; > A 111 301", "SThA", "S1"},
 	{"fast open refused", unlisted, "> S 100 0 +10; > S 100 0; < SA 300 101; > A 101 301; > PA 101 301 +10", "SThAD", "S1"},
 	{"ACK before the SYN-ACK", unlisted, "> S 100 0; < A 0 101; < SA 300 101; > A 101 301", "SahA", "S1"},
-	{"nothing but ACKs of a payload in the SYN, then a FIN", unlisted, "> S 100 0 +10; < A 300 111; > R 111 0; < A 300 111; < A 300 111; < FA 300 111", "STaRf", "RSTO"},
+	{"ACKs before any answer, then a FIN", unlisted, "> S 100 0 +10; < A 300 111; > F 111 0; > R 112 0; < A 300 111; < FA 300 112", "STaFRf", "SF"},
 
 	// Odd flags.
 	{"FIN and RST", unlisted, exchange + "> FRA 111 321; > FRA 111 321", "ShADadI", "RSTO"},
