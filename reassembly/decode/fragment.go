@@ -97,7 +97,7 @@ func (d *Decoder) fragment(protocol layers.IPProtocol, id uint32, offset int, mo
 	p := piece{
 		at: pk.at, ref: pk.ref,
 		from: uint32(offset), to: uint32(offset + f.wire), more: more,
-		snapped: pk.snapped || len(f.data) < f.wire, protocol: protocol, ttl: pk.ip.ttl, data: f.data,
+		snapped: pk.snapped || !pk.prefixOnly && len(f.data) < f.wire, protocol: protocol, ttl: pk.ip.ttl, data: f.data,
 	}
 	g := d.frags.find(key, p, &d.count)
 	g.lost.add(1, p.ref)
