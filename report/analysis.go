@@ -199,7 +199,7 @@ func (a *Analysis) held() int64 {
 // Snapshot is the report as it would be if the input ended at until. It changes
 // nothing.
 func (a *Analysis) Snapshot(until int64, in Input) *Report {
-	a.settle()
+	a.Settle()
 	c := a.collector.clone()
 	judges := make([]*judge, len(a.parts))
 	for i, p := range a.parts {
@@ -219,7 +219,7 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 	if a.begun {
 		a.Advance(until, 0)
 	}
-	a.settle()
+	a.Settle()
 	if a.pool != nil {
 		a.pool.stop()
 	}
@@ -239,9 +239,28 @@ func (a *Analysis) end(until int64) int64 {
 	return max(until, a.watermark)
 }
 
-// settle waits until everything that was added has been stepped and everything
-// that ended has been collected. From then on the tables are the caller's.
-func (a *Analysis) settle() {
+// Flows is how many flows have begun.
+func (a *Analysis) Flows() uint64 {
+	a.Settle()
+	n := uint64(0)
+	for _, p := range a.parts {
+		n += p.table.Counters().Flows
+	}
+	return n
+}
+
+// Close ends the analysis without a report.
+func (a *Analysis) Close() {
+	a.Settle()
+	if a.pool != nil {
+		a.pool.stop()
+	}
+}
+
+// Settle waits until everything that was added has been stepped and everything
+// that ended has been collected and written. Until the next Add or Advance the
+// tables and the FlowWriter are the caller's.
+func (a *Analysis) Settle() {
 	if a.pool != nil {
 		a.pool.sweep(a.watermark-1, true)
 		return

@@ -21,6 +21,7 @@ type Rung struct {
 	Client, Server fsm.State
 	Note           string // what is notable beside the states, if anything
 	Evidence       bool   // a finding names this packet
+	Skipped        int    // rungs left out before this one
 }
 
 // Ladder lists the packets of a flow that moved a state or are notable, in
@@ -47,6 +48,47 @@ func Ladder(f *reassembly.Flow, evidence []tcp.PacketRef) []Rung {
 // later reports whether the step comes after the mark.
 func later(s *reassembly.Step, m *reassembly.Mark) bool {
 	return cmp.Or(cmp.Compare(s.At, m.At), cmp.Compare(s.Ref, m.Ref)) > 0
+}
+
+// Trim leaves at most n rungs: those of evidence, what stands around them, and
+// the last ones before any others.
+func Trim(rungs []Rung, n int) []Rung {
+	if len(rungs) <= n {
+		return rungs
+	}
+	keep := make([]bool, len(rungs))
+	left := n
+	take := func(i int) {
+		if i >= 0 && i < len(rungs) && !keep[i] && left > 0 {
+			keep[i] = true
+			left--
+		}
+	}
+	for i := range rungs {
+		if rungs[i].Evidence {
+			take(i)
+		}
+	}
+	for near := 1; left > 0 && near < len(rungs); near++ {
+		for i := range rungs {
+			if rungs[i].Evidence {
+				take(i - near)
+				take(i + near)
+			}
+		}
+		take(len(rungs) - near)
+	}
+	var out []Rung
+	skipped := 0
+	for i, r := range rungs {
+		if !keep[i] {
+			skipped++
+			continue
+		}
+		r.Skipped, skipped = skipped, 0
+		out = append(out, r)
+	}
+	return out
 }
 
 type ladder struct {

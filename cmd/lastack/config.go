@@ -1,0 +1,317 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// config is the command line.
+type config struct {
+	args       []string // as given
+	inputs     []string
+	interfaces []string
+	filter     string
+	fileHint   string // a word of the filter that is a file
+
+	count    uint64
+	duration time.Duration
+	until    instant
+
+	snaplen, buffer int
+	noPromiscuous   bool
+	user            string
+
+	jsonl, md   string // file names, "-" for standard output, "" for none
+	allFindings bool
+	sha256      bool
+	time        string
+	color       string
+
+	profile        reassembly.Profile
+	rules          []diagnose.Rule
+	separateVLAN   bool
+	separateTunnel bool
+	maxFlows       int
+	threads        int
+	failOn         diagnose.Severity // 0 for none
+	strict         bool
+	quiet, verbose bool
+
+	help, version, listRules, listInterfaces bool
+	explain                                  string
+}
+
+// raw is what the flags hold before they are checked.
+type raw struct {
+	read, only, ignore, separate                 []string
+	until, findings, profile, msl, ports, failOn string
+	numeric                                      bool
+}
+
+func flagSet(c *config, w *raw) *pflag.FlagSet {
+	f := pflag.NewFlagSet("lastack", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	f.StringArrayVarP(&w.read, "read", "r", nil, "")
+	f.StringArrayVarP(&c.interfaces, "interface", "i", nil, "")
+	f.BoolVarP(&c.listInterfaces, "list-interfaces", "D", false, "")
+	f.StringVarP(&c.filter, "filter", "f", "", "")
+	f.Uint64VarP(&c.count, "count", "c", 0, "")
+	f.DurationVar(&c.duration, "for", 0, "")
+	f.StringVar(&w.until, "until", "", "")
+	f.StringSliceVar(&w.separate, "separate", nil, "")
+	f.IntVarP(&c.snaplen, "snaplen", "s", 256, "")
+	f.IntVarP(&c.buffer, "buffer", "B", 16384, "")
+	f.BoolVarP(&c.noPromiscuous, "no-promiscuous", "p", false, "")
+	f.StringVarP(&c.user, "user", "Z", "", "")
+	f.BoolVarP(&w.numeric, "numeric", "n", false, "")
+	f.StringVar(&c.jsonl, "jsonl", "", "")
+	f.StringVar(&c.md, "md", "", "")
+	f.StringVar(&w.findings, "findings", "", "")
+	f.BoolVar(&c.sha256, "sha256", false, "")
+	f.StringVar(&c.time, "time", "utc", "")
+	f.StringVar(&c.color, "color", "auto", "")
+	f.StringVar(&w.profile, "profile", "linux", "")
+	f.StringVar(&w.msl, "msl", "", "")
+	f.StringVar(&w.ports, "ports", "", "")
+	f.StringSliceVar(&w.only, "only", nil, "")
+	f.StringSliceVar(&w.ignore, "ignore", nil, "")
+	f.BoolVar(&c.listRules, "rules", false, "")
+	f.StringVar(&c.explain, "explain", "", "")
+	f.StringVar(&w.failOn, "fail-on", "", "")
+	f.BoolVar(&c.strict, "strict", false, "")
+	f.IntVar(&c.maxFlows, "max-flows", report.DefaultMaxFlows, "")
+	f.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "")
+	f.BoolVarP(&c.verbose, "verbose", "v", false, "")
+	f.BoolVar(&c.version, "version", false, "")
+	f.BoolVarP(&c.help, "help", "h", false, "")
+	return f
+}
+
+// parse reads and checks the command line. Every error is one of usage.
+func parse(args []string) (*config, error) {
+	c, w := &config{args: args}, &raw{}
+	f := flagSet(c, w)
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if c.help || c.version || c.listRules || c.listInterfaces {
+		return c, nil
+	}
+	return c, errors.Join(
+		c.operands(w, f.Args(), f.Changed("filter")),
+		c.judgement(w),
+		c.output(w),
+		c.limits(w, f),
+	)
+}
+
+// operands tells the words after the flags apart: a filter when the input is
+// named by flags, else files.
+func (c *config) operands(w *raw, words []string, filtered bool) error {
+	c.inputs = w.read
+	switch {
+	case len(w.read) > 0 && len(c.interfaces) > 0:
+		return errors.New("-r and -i cannot be used together")
+	case len(w.read) == 0 && len(c.interfaces) == 0:
+		if len(words) > 0 && (words[0] == "show" || words[0] == "diff") {
+			return fmt.Errorf("%q is reserved; for a file of that name write ./%s", words[0], words[0])
+		}
+		c.inputs = words
+	case len(words) > 0 && filtered:
+		return fmt.Errorf("there are two filters: -f %q and %q", c.filter, strings.Join(words, " "))
+	case len(words) > 0:
+		c.filter = strings.Join(words, " ")
+		for _, word := range words {
+			if st, err := os.Stat(word); err == nil && st.Mode().IsRegular() {
+				c.fileHint = word
+				break
+			}
+		}
+	}
+	if n := slices.Index(c.inputs, "-"); n >= 0 && slices.Contains(c.inputs[n+1:], "-") {
+		return errors.New("standard input can be read only once")
+	}
+	return nil
+}
+
+// judgement is the profile and the rules.
+func (c *config) judgement(w *raw) error {
+	p, ok := reassembly.ProfileNamed(w.profile)
+	if !ok {
+		var names []string
+		for _, p := range reassembly.Profiles() {
+			names = append(names, p.Name)
+		}
+		return fmt.Errorf("there is no profile %q; there are %s", w.profile, strings.Join(names, ", "))
+	}
+	if w.msl != "" {
+		d, err := positive("--msl", w.msl)
+		if err != nil {
+			return err
+		}
+		p.TwoMSL = 2 * d
+	}
+	if w.ports != "" {
+		lo, hi, err := ports(w.ports)
+		if err != nil {
+			return err
+		}
+		p.PortLo, p.PortHi = lo, hi
+	}
+	c.profile = p
+	var err error
+	if c.rules, err = diagnose.Select(w.only, w.ignore); err != nil {
+		return err
+	}
+	if c.explain != "" {
+		if _, ok := diagnose.Named(c.explain); !ok {
+			return fmt.Errorf("there is no rule %q (--rules lists them)", c.explain)
+		}
+	}
+	for _, s := range w.separate {
+		switch s {
+		case "vlan":
+			c.separateVLAN = true
+		case "tunnel":
+			c.separateTunnel = true
+		default:
+			return fmt.Errorf("--separate %q: it takes vlan, tunnel or both", s)
+		}
+	}
+	return nil
+}
+
+func positive(flag, s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 || d > 24*time.Hour {
+		return 0, fmt.Errorf("%s %q is not a duration such as 30s, of a day at most", flag, s)
+	}
+	return d, nil
+}
+
+func ports(s string) (lo, hi uint16, err error) {
+	a, b, _ := strings.Cut(s, "-")
+	l, errL := strconv.ParseUint(a, 10, 16)
+	h, errH := strconv.ParseUint(b, 10, 16)
+	if errL != nil || errH != nil || l > h {
+		return 0, 0, fmt.Errorf("--ports %q is not a range such as 32768-60999", s)
+	}
+	return uint16(l), uint16(h), nil
+}
+
+// output is where and how to report.
+func (c *config) output(w *raw) error {
+	if c.jsonl == "-" && c.md == "-" {
+		return errors.New("two reports on standard output: only one of --jsonl and --md can be '-'")
+	}
+	if c.jsonl != "" && c.jsonl == c.md {
+		return fmt.Errorf("--jsonl and --md both name %s", c.md)
+	}
+	if w.findings != "" && w.findings != "all" {
+		return fmt.Errorf("--findings %q: it takes all", w.findings)
+	}
+	c.allFindings = w.findings == "all"
+	c.sha256 = c.sha256 || c.md != ""
+	if err := oneOf("--time", c.time, "utc", "local", "epoch", "relative"); err != nil {
+		return err
+	}
+	return oneOf("--color", c.color, "auto", "always", "never")
+}
+
+func oneOf(flag, s string, words ...string) error {
+	if slices.Contains(words, s) {
+		return nil
+	}
+	return fmt.Errorf("%s %q: it takes %s or %s", flag, s, strings.Join(words[:len(words)-1], ", "), words[len(words)-1])
+}
+
+// limits is when to stop and how much to hold.
+func (c *config) limits(w *raw, f *pflag.FlagSet) error {
+	switch {
+	case f.Changed("count") && c.count == 0:
+		return errors.New("-c 0: the count must be at least 1")
+	case f.Changed("for") && c.duration <= 0:
+		return errors.New("--for needs a duration such as 90s")
+	case c.maxFlows < 1:
+		return errors.New("--max-flows must be at least 1")
+	case c.threads < 1:
+		return errors.New("--threads must be at least 1")
+	case c.snaplen < 1 || c.buffer < 1:
+		return errors.New("-s and -B must be at least 1")
+	}
+	if len(c.interfaces) == 0 {
+		for _, name := range [...]string{"snaplen", "buffer", "no-promiscuous", "user"} {
+			if f.Changed(name) {
+				return fmt.Errorf("--%s is for live capture, with -i", name)
+			}
+		}
+	}
+	switch w.failOn {
+	case "":
+	case "error":
+		c.failOn = diagnose.Error
+	case "warning":
+		c.failOn = diagnose.Warning
+	default:
+		return fmt.Errorf("--fail-on %q: it takes error or warning", w.failOn)
+	}
+	var err error
+	c.until, err = parseInstant(w.until)
+	return err
+}
+
+// instant is a point in time as the command line gives it.
+type instant struct {
+	set      bool
+	relative bool  // to the first packet
+	ns       int64 // since 1970, or since the first packet
+}
+
+// at is the instant in ns since 1970, for an input that begins at start.
+func (i instant) at(start int64) int64 {
+	if i.relative {
+		return start + i.ns
+	}
+	return i.ns
+}
+
+func parseInstant(s string) (instant, error) {
+	if s == "" {
+		return instant{}, nil
+	}
+	if rest, ok := strings.CutPrefix(s, "+"); ok {
+		if d, err := time.ParseDuration(rest); err == nil {
+			return instant{set: true, relative: true, ns: int64(d)}, nil
+		}
+	}
+	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() > 1900 && t.Year() < 2200 {
+			return instant{set: true, ns: t.UnixNano()}, nil
+		}
+	}
+	if v, err := strconv.ParseFloat(s, 64); err == nil && v > -2e9 && v < 7e9 {
+		sec, frac, _ := strings.Cut(s, ".")
+		whole, errW := strconv.ParseInt(sec, 10, 64)
+		nano, errN := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
+		if errW == nil && errN == nil && whole >= 0 {
+			return instant{set: true, ns: whole*1e9 + nano}, nil
+		}
+	}
+	return instant{}, fmt.Errorf("--until %q is not a time such as 2026-01-31T14:10:00Z, 1769868600 or +10m", s)
+}

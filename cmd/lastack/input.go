@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lastack/lastack/reassembly/capture"
+)
+
+// input is where frames come from: files or interfaces.
+type input struct {
+	capture.Reader
+	stop     func()
+	infos    func() []capture.Info
+	progress func() (read, size int64) // size 0 when unknown; nil when live
+	live     bool
+	// pipe: Next may wait for long, with nobody to wake it.
+	pipe bool
+	// again: the input can be opened a second time.
+	again bool
+	// failed are the errors of what could not be opened.
+	failed []error
+}
+
+// openFiles opens captures. The error is nil as long as one could be opened;
+// the others stand in failed.
+func openFiles(cfg *config, stdin io.Reader) (*input, error) {
+	sources, err := capture.OpenAll(cfg.inputs, capture.Options{Stdin: stdin, SHA256: cfg.sha256})
+	if len(sources) == 0 {
+		return nil, err
+	}
+	m := capture.Merge(sources...)
+	in := &input{Reader: m, stop: m.Stop, again: true}
+	if err != nil {
+		in.failed = unjoin(err)
+	}
+	for _, name := range cfg.inputs {
+		if st, err := os.Stat(name); name == "-" || err != nil || !st.Mode().IsRegular() {
+			in.pipe, in.again = true, false
+		}
+	}
+	in.infos = func() []capture.Info {
+		var out []capture.Info
+		for _, s := range m.Sources() {
+			out = append(out, s.Info())
+		}
+		return out
+	}
+	in.progress = func() (read, size int64) {
+		for _, s := range m.Sources() {
+			r, n := s.Progress()
+			if n == 0 {
+				return read, 0
+			}
+			read, size = read+r, size+n
+		}
+		return read, size
+	}
+	return in, nil
+}
+
+// unjoin takes a joined error apart.
+func unjoin(err error) []error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// openLive begins to capture.
+func openLive(cfg *config) (*input, error) {
+	l, err := capture.OpenLive(cfg.interfaces, capture.LiveOptions{
+		Snaplen: cfg.snaplen, BufferKiB: cfg.buffer, NoPromiscuous: cfg.noPromiscuous, Filter: cfg.filter,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.user != "" {
+		if err := become(cfg.user); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("-Z %s: %w", cfg.user, err)
+		}
+	}
+	if cfg.duration > 0 {
+		time.AfterFunc(cfg.duration, l.Stop)
+	}
+	return &input{Reader: l, stop: l.Stop, infos: l.Infos, live: true}, nil
+}
+
+// until reads r until it is stopped, also while a read waits.
+type until struct {
+	r       io.Reader
+	stopped chan struct{}
+	once    sync.Once
+	results chan result
+	buf     []byte
+}
+
+type result struct {
+	n   int
+	err error
+}
+
+func newUntil(r io.Reader) *until {
+	return &until{r: r, stopped: make(chan struct{}), results: make(chan result, 1)}
+}
+
+// Read reads on; io.EOF once it is stopped.
+func (u *until) Read(p []byte) (int, error) {
+	if len(u.buf) < len(p) {
+		u.buf = make([]byte, len(p))
+	}
+	buf := u.buf[:len(p)]
+	go func() {
+		n, err := u.r.Read(buf)
+		u.results <- result{n, err}
+	}()
+	select {
+	case r := <-u.results:
+		return copy(p, buf[:r.n]), r.err
+	case <-u.stopped:
+		u.buf = nil // it belongs to the read that still waits
+		return 0, io.EOF
+	}
+}
+
+func (u *until) stop() { u.once.Do(func() { close(u.stopped) }) }
+
+// sameFile reports whether a report would overwrite an input.
+func sameFile(report string, inputs []string) bool {
+	st, err := os.Stat(report)
+	return err == nil && slices.ContainsFunc(inputs, func(name string) bool {
+		in, err := os.Stat(name)
+		return err == nil && os.SameFile(st, in) && st.Mode().IsRegular()
+	})
+}
+
+// listInterfaces prints what -i takes.
+func listInterfaces(stdout io.Writer, say *speaker) int {
+	list, err := capture.Interfaces()
+	if err != nil {
+		say.error(err)
+		return exitInput
+	}
+	var errs []error
+	for i, f := range list {
+		line := fmt.Sprintf("%d. %s", i+1, f.Name)
+		if f.Description != "" {
+			line += " (" + f.Description + ")"
+		}
+		for _, a := range f.Addresses {
+			line += " " + a.String()
+		}
+		for _, w := range []struct {
+			is   bool
+			word string
+		}{{f.Up, "up"}, {f.Running, "running"}, {f.Loopback, "loopback"}} {
+			if w.is {
+				line += " " + w.word
+			}
+		}
+		_, err := fmt.Fprintln(stdout, line)
+		errs = append(errs, err)
+	}
+	return printed(0, errors.Join(errs...))
+}

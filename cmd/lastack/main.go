@@ -1,0 +1,62 @@
+// Command lastack reads packet captures and says what went wrong when TCP
+// connections opened and closed, who did it, and which packets prove it.
+//
+// This package is flags, signals and wiring: from a capture's frames through
+// the decoder and the analysis to the reports. It is the only one that logs,
+// and with the reader the only one that knows the time of day.
+package main
+
+import (
+	"io"
+	"os"
+)
+
+func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// The exit codes, which scripts depend on.
+const (
+	exitOK          = 0
+	exitInput       = 1   // some input could not be analysed
+	exitUsage       = 2   // the command line is wrong
+	exitFindings    = 3   // --fail-on
+	exitIncomplete  = 4   // --strict
+	exitInterrupted = 130 // second interrupt
+)
+
+// Main runs the program with its arguments, without its name, and returns the
+// exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	say := &speaker{w: stderr}
+	cfg, err := parse(args)
+	if err != nil {
+		say.error(err)
+		say.plain("lastack: try 'lastack --help'")
+		return exitUsage
+	}
+	say.quiet = cfg.quiet
+	switch {
+	case cfg.help:
+		return printed(io.WriteString(stdout, usage))
+	case cfg.version:
+		return printed(io.WriteString(stdout, versionText()))
+	case cfg.listRules:
+		return printed(io.WriteString(stdout, rulesText()))
+	case cfg.explain != "":
+		return printed(io.WriteString(stdout, explainText(cfg.explain)))
+	case cfg.listInterfaces:
+		return listInterfaces(stdout, say)
+	case len(cfg.inputs) == 0 && len(cfg.interfaces) == 0:
+		io.WriteString(stderr, usage)
+		return exitUsage
+	}
+	return analyse(cfg, stdin, stdout, say)
+}
+
+// printed is the exit code of having written to standard output. That nobody
+// reads on is no failure.
+func printed(_ int, err error) int {
+	if err != nil && !closedPipe(err) {
+		return exitInput
+	}
+	return exitOK
+}

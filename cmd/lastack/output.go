@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/jsonl"
+	"github.com/lastack/lastack/report/md"
+	"github.com/lastack/lastack/report/text"
+)
+
+// lines is the JSON-lines report, written as the analysis goes on. Until the
+// first flow nothing is written, so that a run may begin anew.
+type lines struct {
+	stream *jsonl.Stream
+	file   *os.File // nil on standard output
+	meta   func() error
+	begun  bool
+	failed func(error) // is told once when writing fails
+	err    error
+}
+
+// openLines opens the report; nil when none is wanted.
+func openLines(cfg *config, stdout io.Writer, failed func(error)) (*lines, error) {
+	l := &lines{failed: failed}
+	switch cfg.jsonl {
+	case "":
+		return nil, nil
+	case "-":
+		l.stream = jsonl.New(stdout)
+		return l, nil
+	}
+	f, err := os.Create(cfg.jsonl)
+	if err != nil {
+		return nil, fmt.Errorf("the report cannot be written: %w", err)
+	}
+	l.file, l.stream = f, jsonl.New(f)
+	return l, nil
+}
+
+// restart forgets what was written; false when that is not possible.
+func (l *lines) restart() bool {
+	if !l.begun {
+		return true
+	}
+	if l.file == nil || l.file.Truncate(0) != nil {
+		return false
+	}
+	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
+		return false
+	}
+	l.stream, l.begun = jsonl.New(l.file), false
+	return true
+}
+
+func (l *lines) begin() {
+	if !l.begun {
+		l.begun = true
+		l.note(l.meta())
+	}
+}
+
+func (l *lines) note(err error) {
+	if err != nil && l.err == nil {
+		l.err = err
+		l.failed(err)
+	}
+}
+
+// AppendFlow makes report.FlowWriter of it.
+func (l *lines) flowWriter() report.FlowWriter { return flowWriter{l.stream, l} }
+
+type flowWriter struct {
+	*jsonl.Stream
+	l *lines
+}
+
+// Write writes flows, behind the first line.
+func (w flowWriter) Write(p []byte) (int, error) {
+	w.l.begin()
+	n, err := w.Stream.Write(p)
+	w.l.note(err)
+	return n, err
+}
+
+// asOf writes a snapshot's lines.
+func (l *lines) asOf(r *report.Report) {
+	l.begin()
+	l.note(l.stream.AsOf(r))
+}
+
+// raise writes the findings of a snapshot that are new.
+func (l *lines) raise(r *report.Report) {
+	l.begin()
+	l.note(l.stream.Raise(r))
+}
+
+// end writes what follows the flows.
+func (l *lines) end(r *report.Report) error {
+	l.begin()
+	l.note(l.stream.End(r))
+	if l.file != nil {
+		l.note(l.file.Close())
+	}
+	return l.err
+}
+
+// printer writes the reports that are written whole.
+type printer struct {
+	cfg    *config
+	stdout io.Writer
+	clock  report.Clock
+	color  bool
+}
+
+// final writes every report but the JSON lines.
+func (p *printer) final(r *report.Report) error {
+	err := p.files(r)
+	switch {
+	case p.cfg.md == "-":
+		return errors.Join(err, md.Write(p.stdout, r, p.clock))
+	case p.cfg.jsonl == "-":
+		return err
+	}
+	o := text.Options{Clock: p.clock, Color: p.color, All: p.cfg.allFindings}
+	return errors.Join(err, text.Write(p.stdout, r, o))
+}
+
+// files writes the reports that are files.
+func (p *printer) files(r *report.Report) error {
+	if p.cfg.md == "" || p.cfg.md == "-" {
+		return nil
+	}
+	return replace(p.cfg.md, func(w io.Writer) error { return md.Write(w, r, p.clock) })
+}
+
+// replace writes a file so that it is at every moment the old one or the new
+// one, whole. What is no regular file, such as a pipe, is written as it is.
+func replace(name string, write func(io.Writer) error) error {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	st, err := os.Stat(name)
+	if err == nil && !st.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.tmp", filepath.Base(name), os.Getpid()))
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	if st != nil {
+		os.Chmod(temp, st.Mode().Perm()) // as far as allowed: it was the old file's
+	}
+	if err := os.Rename(temp, name); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return nil
+}
+
+// writable finds out before a long run whether a report can be written.
+func writable(name string) error {
+	if name == "" || name == "-" {
+		return nil
+	}
+	if st, err := os.Stat(name); err == nil {
+		if st.IsDir() {
+			return fmt.Errorf("the report cannot be written: %s is a directory", name)
+		}
+		return nil
+	}
+	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.tmp", filepath.Base(name), os.Getpid()))
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("the report cannot be written: %s: %w", name, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(temp))
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lastack/lastack/reassembly/capture"
+	"github.com/lastack/lastack/reassembly/decode"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report"
+)
+
+const (
+	// breathe is after how many frames a waiting signal is answered.
+	breathe = 256
+	// raiseEvery is how often live findings are looked for.
+	raiseEvery = 10 * time.Second
+)
+
+// pass is one way through the input, from its first frame to its last.
+type pass struct {
+	s        *session
+	in       *input
+	filter   *capture.Filter
+	decoder  *decode.Decoder
+	analysis *report.Analysis
+	twins    *report.Twins // nil when there is nothing to compare
+	groups   []int         // of sources that are analysed separately; nil when all are one
+
+	frame   capture.Frame
+	segment tcp.Segment
+	packets uint64 // that matched the filter
+	frames  uint64 // read
+	first   int64  // earliest and latest capture time of any frame
+	last    int64
+	infos   []capture.Info // as of the last look
+	notes   []report.Note
+	nextAsk time.Time // when live findings are looked for
+}
+
+func newPass(s *session, in *input, filter *capture.Filter) *pass {
+	p := &pass{
+		s: s, in: in, filter: filter, infos: in.infos(),
+		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
+		nextAsk: time.Now().Add(raiseEvery),
+	}
+	if s.lines != nil {
+		s.lines.meta = func() error { return s.lines.stream.Meta(s.meta(), p.sources()) }
+	}
+	p.analysis = report.New(s.options())
+	if n := len(p.infos); n > 1 {
+		if len(s.pairs) > 0 {
+			var twins [][2]int
+			for _, t := range s.pairs {
+				twins = append(twins, [2]int{t.a, t.b})
+			}
+			p.groups = report.Groups(n, twins)
+		}
+		p.twins = report.NewTwins(p.group)
+	}
+	return p
+}
+
+// group is the group of a source.
+func (p *pass) group(source int) int {
+	if source < len(p.groups) {
+		return p.groups[source]
+	}
+	return 0
+}
+
+// read takes the input to its end. It is true when everything must be read
+// again, because two sources turned out to hold the same traffic.
+func (p *pass) read() (again bool) {
+	for {
+		err := p.next()
+		if errors.Is(err, capture.ErrIdle) {
+			p.analysis.Advance(p.frame.At, 0)
+			p.quiet()
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		if p.frames++; p.frames%breathe == 0 {
+			p.quiet()
+		}
+		if p.late() {
+			return false
+		}
+		if again = p.take(); again || p.s.cfg.count > 0 && p.packets >= p.s.cfg.count {
+			return again
+		}
+	}
+}
+
+// next reads a frame. A pipe may let it wait for long, so signals are answered
+// meanwhile.
+func (p *pass) next() error {
+	if !p.in.pipe {
+		return p.in.Next(&p.frame)
+	}
+	p.infos = p.in.infos()
+	p.s.mu.Unlock()
+	defer p.s.mu.Lock()
+	return p.in.Next(&p.frame)
+}
+
+// quiet is a moment at which signals can be answered.
+func (p *pass) quiet() {
+	p.infos = p.in.infos()
+	p.s.mu.Unlock()
+	p.s.mu.Lock()
+	if p.in.live && p.s.lines != nil && time.Now().After(p.nextAsk) {
+		p.raise()
+	}
+}
+
+// raise writes new findings of a live capture. The more there is to look
+// through, the less often it is done.
+func (p *pass) raise() {
+	begin := time.Now()
+	p.s.lines.raise(p.analysis.Snapshot(p.now(), report.Input{}))
+	p.nextAsk = time.Now().Add(max(raiseEvery, 20*time.Since(begin)))
+}
+
+// late reports whether a file's frame lies beyond --for.
+func (p *pass) late() bool {
+	d := p.s.cfg.duration
+	return d > 0 && !p.in.live && p.frames > 1 && p.frame.At-p.first > int64(d)
+}
+
+// take uses the frame that was read.
+func (p *pass) take() (again bool) {
+	f := &p.frame
+	if p.frames == 1 {
+		p.first, p.last = f.At, f.At
+	}
+	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
+	ref := tcp.Ref(f.File, f.Number)
+	if p.filter != nil && !p.matches(ref) {
+		p.analysis.Advance(f.At, ref)
+		return false
+	}
+	p.packets++
+	switch p.decoder.Decode(f.LinkType, f.Data, f.WireLen, f.At, ref, &p.segment) {
+	case decode.Segment, decode.Quote:
+	default:
+		p.analysis.Advance(f.At, ref)
+		return false
+	}
+	if p.twins != nil {
+		if a, b, found := p.twins.Add(&p.segment); found && p.apart(a, b) {
+			return true
+		}
+		if p.groups != nil {
+			report.TagGroup(&p.segment, p.groups[f.File])
+		}
+	}
+	p.analysis.Add(&p.segment)
+	return false
+}
+
+// matches applies the filter. That it cannot be used with the frame's link type
+// is said once and makes the input one that could not be analysed.
+func (p *pass) matches(ref tcp.PacketRef) bool {
+	ok, err := p.filter.Match(p.frame.LinkType, &p.frame)
+	if err != nil && !p.s.badInput.Swap(true) {
+		p.s.say.error(err)
+		p.notes = append(p.notes, report.Note{Text: err.Error(), File: ref.File(), Ref: ref})
+	}
+	return ok
+}
+
+// apart decides what to do about two sources that hold the same traffic: read
+// everything again and keep them apart, or say that it cannot be done.
+func (p *pass) apart(a, b int) (again bool) {
+	t := pair{a: a, b: b, names: [2]string{p.infos[a].Name, p.infos[b].Name}}
+	p.analysis.Settle()
+	t.apart = p.in.again && (p.s.lines == nil || p.s.lines.restart())
+	p.s.pairs = append(p.s.pairs, t)
+	if !t.apart {
+		p.twins = nil
+	}
+	p.s.log.Debug("two vantage points", "sources", t.names, "separately", t.apart)
+	return t.apart
+}
+
+// now is until when the input is known to have run.
+func (p *pass) now() int64 {
+	if p.in.live {
+		if t := p.s.stopTime.Load(); t != 0 {
+			return t
+		}
+		return time.Now().UnixNano()
+	}
+	return p.last
+}
+
+// end is when the input ended: at the latest of its last frame, what a file
+// says of itself, --until, and live the moment of stopping.
+func (p *pass) end() int64 {
+	end := p.now()
+	for _, i := range p.infos {
+		if i.Packets > 0 {
+			end = max(end, i.End)
+		}
+	}
+	if p.s.cfg.until.set {
+		end = max(end, p.s.cfg.until.at(p.first))
+	}
+	return end
+}
+
+// snapshot is the report as of now.
+func (p *pass) snapshot() *report.Report {
+	return p.analysis.Snapshot(p.now(), p.input())
+}
+
+// finish ends the analysis and says what is damaged.
+func (p *pass) finish() (*report.Report, error) {
+	p.infos = p.in.infos()
+	for _, i := range p.infos {
+		if i.Damage != nil {
+			p.s.say.note("%v", i.Damage)
+		}
+	}
+	for _, t := range p.s.pairs {
+		p.s.say.note("%s", t)
+	}
+	return p.analysis.Finish(p.end(), p.input())
+}
+
+// String is what is said of the pair.
+func (t pair) String() string {
+	s := fmt.Sprintf("%s and %s hold the same traffic from two vantage points; ", t.names[0], t.names[1])
+	if t.apart {
+		return s + "they were analysed separately"
+	}
+	return s + "they were merged, so that segments look retransmitted: give each its own run"
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/lastack/lastack/reassembly/capture"
+	"github.com/lastack/lastack/report"
+)
+
+// session is one run. Its lock is held by the goroutine that reads and
+// analyses, except while that waits for input; signals are answered under it.
+type session struct {
+	cfg   *config
+	stdin *until
+	say   *speaker
+	log   *slog.Logger
+	print *printer
+	lines *lines // nil when not wanted
+	pairs []pair // sources found to be twins
+
+	mu  sync.Mutex
+	cur *pass // the pass through the input that is under way; nil before
+
+	stopping atomic.Bool
+	stopFunc atomic.Pointer[func()] // stops the input that is open
+	stopTime atomic.Int64           // when live capture was stopped, ns
+	badInput atomic.Bool            // exit 1
+}
+
+// pair is two sources that hold the same traffic.
+type pair struct {
+	a, b  int
+	names [2]string
+	apart bool // they were analysed separately
+}
+
+// analyse runs the program on its input and answers signals meanwhile.
+func analyse(cfg *config, stdin io.Reader, stdout io.Writer, say *speaker) int {
+	s := &session{cfg: cfg, say: say, stdin: newUntil(stdin), log: say.logger(cfg.verbose)}
+	s.print = &printer{cfg: cfg, stdout: stdout, clock: clock(cfg), color: colored(cfg, stdout)}
+	signals, done := listen()
+	defer done()
+	code := make(chan int, 1)
+	go func() { code <- s.run(stdout) }()
+	interrupts := 0
+	for {
+		select {
+		case c := <-code:
+			return c
+		case sig := <-signals:
+			switch sig {
+			case askProgress:
+				go s.progressLine()
+			case askReports:
+				go s.rewrite()
+			default:
+				if interrupts++; interrupts > 1 {
+					return exitInterrupted
+				}
+				s.stop()
+			}
+		}
+	}
+}
+
+// stop ends the input, wherever it comes from.
+func (s *session) stop() {
+	s.stopTime.CompareAndSwap(0, time.Now().UnixNano())
+	s.stopping.Store(true)
+	s.stdin.stop()
+	if f := s.stopFunc.Load(); f != nil {
+		(*f)()
+	}
+}
+
+func clock(cfg *config) report.Clock {
+	switch cfg.time {
+	case "local":
+		return report.Clock{Zone: time.Local}
+	case "epoch":
+		return report.Clock{Epoch: true}
+	case "relative":
+		return report.Clock{Relative: true}
+	}
+	return report.Clock{}
+}
+
+// colored decides whether standard output gets colours (https://no-color.org).
+func colored(cfg *config, stdout io.Writer) bool {
+	switch cfg.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return os.Getenv("NO_COLOR") == "" && isTerminal(stdout)
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// run analyses the input and writes the reports; the result is the exit code.
+func (s *session) run(stdout io.Writer) int {
+	for _, name := range []string{s.cfg.jsonl, s.cfg.md} {
+		if name != "" && name != "-" && sameFile(name, s.cfg.inputs) {
+			s.say.error(fmt.Errorf("%s is an input: it would be overwritten", name))
+			return exitUsage
+		}
+	}
+	if err := errors.Join(writable(s.cfg.jsonl), writable(s.cfg.md)); err != nil {
+		s.say.error(err)
+		return exitInput
+	}
+	filter, err := s.filter()
+	if err != nil {
+		s.say.error(err)
+		return exitUsage
+	}
+	r, err := s.passes(filter, stdout)
+	if r == nil {
+		s.say.error(err)
+		return exitInput
+	}
+	if s.lines != nil {
+		err = errors.Join(err, s.lines.end(r))
+	}
+	err = errors.Join(err, s.print.final(r))
+	return s.exit(r, err)
+}
+
+// filter compiles the filter of files; live, the interface does it.
+func (s *session) filter() (*capture.Filter, error) {
+	if s.cfg.filter == "" || len(s.cfg.interfaces) > 0 {
+		return nil, nil
+	}
+	f, err := capture.CompileFilter(s.cfg.filter)
+	if s.cfg.fileHint != "" {
+		s.say.note("%q is a file, but with -r the words after the flags are a filter; another file is -r %s",
+			s.cfg.fileHint, s.cfg.fileHint)
+	}
+	return f, err
+}
+
+// passes reads the input; again from the beginning when it turns out that two
+// of its sources must not be merged.
+func (s *session) passes(filter *capture.Filter, stdout io.Writer) (*report.Report, error) {
+	for {
+		in, err := s.open()
+		if err != nil {
+			return nil, err
+		}
+		if s.lines == nil {
+			if s.lines, err = openLines(s.cfg, stdout, s.linesFailed); err != nil {
+				in.Close()
+				return nil, err
+			}
+		}
+		p := newPass(s, in, filter)
+		s.mu.Lock()
+		s.cur = p
+		stopBar := s.showProgress(p)
+		again := p.read()
+		stopBar()
+		var r *report.Report
+		if again {
+			p.analysis.Close()
+		} else {
+			r, err = p.finish()
+		}
+		s.cur = nil
+		s.mu.Unlock()
+		if err = errors.Join(err, in.Close()); r != nil {
+			return r, err
+		}
+	}
+}
+
+// linesFailed ends the run when nobody can read what it was for.
+func (s *session) linesFailed(error) {
+	if s.cfg.md == "" {
+		s.stop()
+	}
+}
+
+// open opens the input.
+func (s *session) open() (*input, error) {
+	var in *input
+	var err error
+	if len(s.cfg.interfaces) > 0 {
+		in, err = openLive(s.cfg)
+	} else {
+		in, err = openFiles(s.cfg, s.stdin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range in.failed {
+		s.badInput.Store(true)
+		s.say.error(err)
+	}
+	for i, info := range in.infos() {
+		s.log.Debug("opened", "file", i, "name", info.Name, "format", info.Format, "link_types", info.LinkTypes)
+	}
+	s.stopFunc.Store(&in.stop)
+	if s.stopping.Load() {
+		in.stop()
+	}
+	return in, nil
+}
+
+// exit says how the run went: of several codes the first of 1, 4 and 3.
+func (s *session) exit(r *report.Report, err error) int {
+	if err != nil {
+		if !onlyClosedPipes(err) {
+			s.say.error(err)
+			return exitInput
+		}
+		s.log.Debug("nobody reads standard output any more")
+	}
+	switch {
+	case s.badInput.Load():
+		return exitInput
+	case s.cfg.strict && r.Health.Incomplete:
+		return exitIncomplete
+	case s.cfg.failOn != 0 && r.Tally.Any(s.cfg.failOn):
+		return exitFindings
+	}
+	return exitOK
+}
+
+func onlyClosedPipes(err error) bool {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range j.Unwrap() {
+			if !onlyClosedPipes(e) {
+				return false
+			}
+		}
+		return true
+	}
+	return closedPipe(err)
+}
+
+// meta is what reports say about the run.
+func (s *session) meta() report.Meta {
+	return report.Meta{Version: version, Command: append([]string{"lastack"}, s.cfg.args...), Profile: s.cfg.profile}
+}
+
+// options are those of the analysis.
+func (s *session) options() report.Options {
+	o := report.Options{
+		Profile: s.cfg.profile, MaxFlows: s.cfg.maxFlows, Threads: s.cfg.threads, Rules: s.cfg.rules,
+		ListFindings: s.lines != nil, AllFindings: s.cfg.allFindings && s.lines != nil,
+	}
+	if s.lines != nil {
+		o.Flows = s.lines.flowWriter()
+	}
+	return o
+}
+
+// rewrite writes every report that is a file as of now.
+func (s *session) rewrite() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur == nil {
+		return
+	}
+	r := s.cur.snapshot()
+	if s.lines != nil {
+		s.lines.asOf(r)
+	}
+	if err := s.print.files(r); err != nil {
+		s.say.error(err)
+	}
+}

@@ -1,0 +1,30 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os/user"
+	"strconv"
+	"syscall"
+)
+
+// become gives up the privileges of root for those of a user, for good.
+func become(name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, errU := strconv.Atoi(u.Uid)
+	gid, errG := strconv.Atoi(u.Gid)
+	if err := errors.Join(errU, errG); err != nil {
+		return err
+	}
+	if err := errors.Join(syscall.Setgroups([]int{gid}), syscall.Setgid(gid), syscall.Setuid(uid)); err != nil {
+		return err
+	}
+	if uid != 0 && syscall.Setuid(0) == nil {
+		return errors.New("privileges could be taken back")
+	}
+	return nil
+}

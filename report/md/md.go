@@ -1,0 +1,188 @@
+// Package md writes a report as Markdown for an incident document.
+//
+// In comes a report; out go at most 60 lines that paste into the usual
+// services and read as text where tables are not rendered: no HTML, no images,
+// one fenced drawing of the worst flow.
+package md
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+const (
+	rows    = 10 // of findings
+	rungs   = 9  // of the drawing
+	notes   = 5
+	sources = 4
+)
+
+// Write writes r, with times by the clock.
+func Write(w io.Writer, r *report.Report, c report.Clock) error {
+	d := &document{r: r, clock: c.For(r)}
+	d.head()
+	list := r.Rows()
+	if len(list) > 0 {
+		d.table(list)
+		d.example(list[0].Group)
+	}
+	d.capture()
+	_, err := io.WriteString(w, d.b.String())
+	return err
+}
+
+type document struct {
+	r     *report.Report
+	clock report.Clock
+	b     strings.Builder
+}
+
+func (d *document) line(format string, args ...any) { fmt.Fprintf(&d.b, format+"\n", args...) }
+
+// escape keeps names that others chose from being taken for Markdown.
+func escape(s string) string {
+	var b strings.Builder
+	for _, c := range report.Printable(s) {
+		if strings.ContainsRune("\\`*_{}[]<>#|~!", c) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+func (d *document) head() {
+	r := d.r
+	var names []string
+	for _, s := range r.Sources[:min(len(r.Sources), 3)] {
+		names = append(names, escape(s.Name))
+	}
+	if n := len(r.Sources) - len(names); n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	when := ""
+	if r.Packets > 0 {
+		when = d.clock.Range(r.Start, r.End) + ", "
+	}
+	d.line("### TCP teardown report: %s (%s%s packets, %s flows)", strings.Join(names, ", "), when,
+		report.Count(r.Packets), report.Count(r.Flows))
+	d.line("")
+	verdict := make([]string, len(r.Verdict))
+	for i, s := range r.Verdict {
+		verdict[i] = escape(s)
+	}
+	if len(verdict) > 0 {
+		verdict[0] = "**" + verdict[0] + "**"
+	}
+	d.line("%s", strings.Join(verdict, " "))
+	d.line("")
+}
+
+func (d *document) table(list []report.Row) {
+	zone := ""
+	if !d.clock.Epoch && !d.clock.Relative {
+		zone = " (" + d.clock.ZoneName(d.r.Start) + ")"
+	}
+	d.line("| finding | severity | flows | who | sure | first seen%s | example | frames |", zone)
+	d.line("|---|---|---:|---|---|---|---|---|")
+	for i := range list[:min(len(list), rows)] {
+		row := &list[i]
+		e := &row.Group.Example
+		d.line("| %s | %s | %s | %s | %s | %s | %s | %s |", row.Rule, row.Severity, report.Count(row.FlowCount),
+			strings.ReplaceAll(row.Who.String(), "_", " "), row.Confidence, d.clock.Stamp(row.First), ends(e), d.frames(e))
+	}
+	if n := len(list) - rows; n > 0 {
+		d.line("")
+		d.line("%d more kinds of findings are not listed here.", n)
+	}
+	d.line("")
+}
+
+// ends names the flow of a finding.
+func ends(e *diagnose.Finding) string {
+	if !e.Client.IsValid() || !e.Service.IsValid() {
+		return ""
+	}
+	return fmt.Sprintf("%s → %s", e.Client, e.Service)
+}
+
+// frames lists the evidence, up to five frames.
+func (d *document) frames(e *diagnose.Finding) string {
+	var out []string
+	for _, ev := range e.Evidence[:min(len(e.Evidence), 5)] {
+		f := fmt.Sprint(ev.Ref.Frame())
+		if len(d.r.Sources) > 1 {
+			f = ev.Ref.String()
+		}
+		out = append(out, f)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (d *document) example(g *report.Group) {
+	drawn := d.r.Draw(g, d.clock, rungs)
+	if drawn == nil {
+		return
+	}
+	f := g.Flow
+	d.line("The worst %s: client %s, server %s (C and S below)", g.Rule, f.Addr(f.Client), f.Addr(f.Server()))
+	d.line("")
+	d.line("```")
+	for _, l := range drawn {
+		d.line("%s", l)
+	}
+	d.line("```")
+	d.line("")
+	d.line("Wireshark: `%s`", g.Example.Wireshark)
+	d.line("")
+}
+
+// capture says what the input was good for, and which it was.
+func (d *document) capture() {
+	r, h := d.r, &d.r.Health
+	state := "complete"
+	if h.Incomplete {
+		state = "incomplete"
+	}
+	text := fmt.Sprintf("Capture: %s, %s drops", state, report.Count(h.KernelDrops))
+	if v := h.Vantage.String(); v != "" {
+		text += ", " + v
+	}
+	d.line("%s. Timers of the hosts: profile %s.", text, r.Meta.Profile.Name)
+	d.line("")
+	for i, n := range h.Notes {
+		if i == notes {
+			d.line("- %d more remarks", len(h.Notes)-notes)
+			break
+		}
+		d.line("- %s", d.note(&n))
+	}
+	for i, s := range r.Sources {
+		if i == sources {
+			d.line("- %d more files", len(r.Sources)-sources)
+			break
+		}
+		line := fmt.Sprintf("- %s: %s, %s packets", escape(s.Name), s.Format, report.Count(s.Packets))
+		if s.SHA256 != "" {
+			line += ", SHA-256 " + s.SHA256
+		}
+		d.line("%s", line)
+	}
+	d.line("")
+	d.line("lastack %s", r.Meta.Version)
+}
+
+func (d *document) note(n *report.Note) string {
+	s := escape(n.Text)
+	if n.File >= 0 && n.File < len(d.r.Sources) {
+		s = escape(d.r.Sources[n.File].Name) + ": " + s
+		if n.Ref != 0 {
+			s += fmt.Sprintf(" (frame %d)", n.Ref.Frame())
+		}
+	}
+	return s
+}

@@ -1,0 +1,261 @@
+// Package text prints a report for a terminal: what is wrong, who did it, and
+// the packets, on one screen of 24 lines of 80 characters where that is enough.
+//
+// In comes a report, out go lines of plain text, in colour when asked for. What
+// it prints of its own is ASCII. It asks nothing of the terminal.
+package text
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// Options say how to print.
+type Options struct {
+	Clock report.Clock
+	Color bool
+	All   bool // every finding's row, not only those for the first screen
+}
+
+const (
+	width  = 80
+	height = 24
+	rows   = 5 // of findings on the first screen
+	notes  = 3 // on the capture
+)
+
+// Write prints r.
+func Write(w io.Writer, r *report.Report, o Options) error {
+	p := &page{r: r, o: o, clock: o.Clock.For(r)}
+	p.header()
+	p.verdict()
+	list := r.Rows()
+	if len(list) > 0 {
+		p.table(list)
+	}
+	foot := &page{r: r, o: o}
+	if len(list) > 0 {
+		foot.line("")
+	}
+	foot.capture()
+	foot.more(list)
+	if len(list) > 0 {
+		p.example(list[0].Group, height-len(p.lines)-len(foot.lines))
+	}
+	_, err := io.WriteString(w, strings.Join(append(p.lines, foot.lines...), "\n")+"\n")
+	return err
+}
+
+// leastRungs is how much of the example is drawn however full the screen is.
+const leastRungs = 4
+
+// example shows the worst flow of a group in about n lines.
+func (p *page) example(g *report.Group, n int) {
+	const around = 5 // blank, title, a pause, the end, Wireshark's filter
+	drawn := p.r.Draw(g, p.clock, max(n-around, leastRungs))
+	if drawn == nil {
+		return
+	}
+	f := g.Flow
+	title := "the flow"
+	if g.FlowCount > 1 {
+		title = "worst"
+	}
+	p.line("")
+	p.line("  %s, %s: client %s  server %s", g.Rule, title, f.Addr(f.Client), f.Addr(f.Server()))
+	for _, l := range drawn {
+		p.line("%s", l)
+	}
+	p.line("  Wireshark: %s", g.Example.Wireshark)
+}
+
+// page is the lines so far.
+type page struct {
+	r     *report.Report
+	o     Options
+	clock report.Clock
+	lines []string
+}
+
+func (p *page) line(format string, args ...any) {
+	p.lines = append(p.lines, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+// paragraph wraps words into lines behind an indent.
+func (p *page) paragraph(indent, hang, text string) {
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line) > len(indent) && len(line)+1+len(word) > width-2 {
+			p.lines = append(p.lines, line)
+			line, indent = hang, hang
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	p.lines = append(p.lines, line)
+}
+
+func (p *page) header() {
+	r := p.r
+	head := fmt.Sprintf("lastack: %s  %s packets  %s flows", sources(r), report.Count(r.Packets), report.Count(r.Flows))
+	if r.Packets == 0 {
+		p.line("%s", head)
+		return
+	}
+	when := p.clock.Range(r.Start, r.End)
+	if len(head)+2+len(when) <= width {
+		p.line("%s  %s", head, when)
+		return
+	}
+	p.line("%s", head)
+	p.line("         %s", when)
+}
+
+// sources names the input, shortened to what fits.
+func sources(r *report.Report) string {
+	switch n := len(r.Sources); n {
+	case 0:
+		return "no input"
+	case 1:
+		return short(r.Sources[0].Name, 40)
+	case 2:
+		return short(r.Sources[0].Name, 20) + " " + short(r.Sources[1].Name, 20)
+	default:
+		return fmt.Sprintf("%s and %d more", short(r.Sources[0].Name, 30), n-1)
+	}
+}
+
+// short is the name in n characters: without its folder, then without its
+// beginning, where it is longer.
+func short(name string, n int) string {
+	name = report.Printable(name)
+	if utf8.RuneCountInString(name) > n {
+		name = path.Base(filepath.ToSlash(name))
+	}
+	if runes := []rune(name); len(runes) > n {
+		return "..." + string(runes[len(runes)-n+3:])
+	}
+	return name
+}
+
+func (p *page) verdict() {
+	p.line("")
+	for _, s := range p.r.Verdict {
+		p.paragraph("  ", "  ", s)
+	}
+	p.line("")
+}
+
+// table lists what was found, a row for each rule and party.
+func (p *page) table(list []report.Row) {
+	shown := list
+	if !p.o.All {
+		shown = list[:min(len(list), rows)]
+	}
+	stamp := len(p.clock.Stamp(list[0].First))
+	p.line("  %-24s %7s %-11s %-8s %-*s %s", "FINDING", "FLOWS", "WHO", "SURE", stamp, "FIRST SEEN", "EXAMPLE")
+	for i := range shown {
+		row := &shown[i]
+		text := fmt.Sprintf("%s %-24s %7s %-11s %-8s %-*s ", mark(row.Severity), row.Rule,
+			report.Count(row.FlowCount), row.Who, row.Confidence, stamp, p.clock.Stamp(row.First))
+		p.line("%s", p.paint(row.Severity, text+p.frames(&row.Group.Example, width-len(text))))
+	}
+	if n := len(list) - len(shown); n > 0 {
+		p.line("  and %d more kinds of findings: --findings all", n)
+	}
+}
+
+// mark is a severity as a character: not everybody sees colours.
+func mark(s diagnose.Severity) string {
+	switch s {
+	case diagnose.Error:
+		return "!"
+	case diagnose.Warning:
+		return "*"
+	}
+	return "."
+}
+
+// paint colours a line by severity: red, yellow, or as it is.
+func (p *page) paint(s diagnose.Severity, line string) string {
+	switch {
+	case !p.o.Color || s == diagnose.Info:
+		return line
+	case s == diagnose.Error:
+		return "\x1b[31m" + line + "\x1b[0m"
+	}
+	return "\x1b[33m" + line + "\x1b[0m"
+}
+
+// frames lists the frames of evidence, as many as fit into n characters and at
+// least one. With several files a frame is named with its file.
+func (p *page) frames(d *diagnose.Finding, n int) string {
+	s := ""
+	for _, e := range d.Evidence {
+		f := p.frame(e.Ref.File(), e.Ref.Frame())
+		if s != "" {
+			f = "," + f
+		}
+		if s != "" && len(s)+len(f) > n {
+			break
+		}
+		s += f
+	}
+	return s
+}
+
+func (p *page) frame(file int, frame uint64) string {
+	if len(p.r.Sources) > 1 {
+		return fmt.Sprintf("%d:%d", file, frame)
+	}
+	return fmt.Sprint(frame)
+}
+
+// capture says what the input was good for.
+func (p *page) capture() {
+	h := &p.r.Health
+	parts := []string{"complete"}
+	if h.Incomplete {
+		parts[0] = "incomplete"
+	}
+	parts = append(parts, report.Count(h.KernelDrops)+" drops")
+	if v := h.Vantage.String(); v != "" {
+		parts = append(parts, v)
+	}
+	p.paragraph("  Capture: ", "    ", strings.Join(parts, ", ")+".")
+	for i, n := range h.Notes {
+		if i == notes && !p.o.All && len(h.Notes) > notes+1 {
+			p.line("    %d more remarks in the other reports.", len(h.Notes)-notes)
+			break
+		}
+		p.paragraph("    ", "    ", p.note(&n))
+	}
+}
+
+func (p *page) note(n *report.Note) string {
+	s := n.Text
+	if n.File >= 0 && n.File < len(p.r.Sources) {
+		s = short(p.r.Sources[n.File].Name, 30) + ": " + s
+		if n.Ref != 0 {
+			s += fmt.Sprintf(" (frame %d)", n.Ref.Frame())
+		}
+	}
+	return report.Printable(s) + "."
+}
+
+func (p *page) more(list []report.Row) {
+	s := "  More: --md FILE  --jsonl FILE"
+	if len(list) > 0 {
+		s += "  --explain " + list[0].Rule
+	}
+	p.line("%s", s)
+}
