@@ -15,6 +15,7 @@ type builder struct {
 	frames                     []Frame
 	lastTo                     map[endpoint]int // number of the last frame that the endpoint sent
 	now                        int64            // ns from the start
+	clock                      int64            // the same on the hosts' clocks, which never go back
 }
 
 // conn is one four-tuple, with all its incarnations.
@@ -42,10 +43,10 @@ func newBuilder() *builder {
 // add appends the frame of one line, and its copy.
 func (b *builder) add(l line) error {
 	if l.relative {
-		b.now += l.at
-	} else {
-		b.now = l.at
+		l.at += b.now
 	}
+	b.clock += max(l.at-b.now, 0)
+	b.now = l.at
 	f := Frame{At: Epoch*1e9 + b.now, Line: l.no}
 	var err error
 	switch {
@@ -138,7 +139,7 @@ func (b *builder) timestamps(p *packet, l line, me, peer *side, bare bool) {
 		return
 	}
 	p.timestamps = true
-	p.tsval, p.tsecr = me.tsBase+uint32(b.now/1e6), peer.tsLast
+	p.tsval, p.tsecr = me.tsBase+uint32(b.clock/1e6), peer.tsLast
 	if !l.flags.Has(tcp.ACK) {
 		p.tsecr = 0
 	}

@@ -87,6 +87,9 @@ func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 		unansweredUnseen(f, s, until, emit)
 		return
 	}
+	if d.Ack == p.Nxt.Add(1) {
+		return // it acknowledged one number more than was captured: the answer
+	}
 	if m := lateDataBefore(f, o, until); m != 0 && until-m < unansweredCertain {
 		return // a half-close in use
 	}

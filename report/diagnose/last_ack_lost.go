@@ -101,10 +101,7 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 		return
 	}
 	gap := l.again.At - l.ack.At
-	sure := Likely
-	if gap >= max(2*f.RTT, 100e6) {
-		sure = Certain // no repetition can have been on its way that long
-	}
+	sure := sureOfLoss(f, gap)
 	what := "the acknowledgement of it passes"
 	if l.ack.Packet.Flags.Has(tcp.FIN) {
 		what = "a FIN that acknowledges it passes"
@@ -123,6 +120,18 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	if n.rests(f, onClock) {
 		emit(n)
 	}
+}
+
+// sureOfLoss grades by how long after the acknowledgement the repetition passed
+// the tap: within a round trip it can have been on its way already.
+func sureOfLoss(f *reassembly.Flow, gap int64) Confidence {
+	switch {
+	case f.RTT == 0 && gap < 500e6:
+		return Possible
+	case gap < max(2*f.RTT, 100e6):
+		return Likely
+	}
+	return Certain
 }
 
 // finOwner is "the client's FIN".

@@ -59,24 +59,15 @@ func checkLateClose(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if r.Class != reassembly.ResetPassive {
 		sure = Likely
 	}
-	what, at := "FIN", answer.At
-	if m := lateData(f); m != nil {
-		what, at = "payload", m.At
-		answer = Evidence{Ref: m.Ref, At: m.At, Side: o, What: fmt.Sprintf("the %s's payload, %d octets", role(f, o), m.Packet.Number)}
+	what := "its own FIN"
+	if l, ok := findLatePayload(f); ok {
+		what, answer = "payload", l.Evidence
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), answer, rstEvidence(f))
-	n.Duration = at - closedSince(f, s)
+	n.Duration = answer.At - closedSince(f, s)
 	n.Verdict = fmt.Sprintf("%s answered the %s's FIN with %s only after %s, when the %s's host had given the socket up (FIN_WAIT_2 lasts %s), and got an RST: its application closed too late",
-		f.Addr(o), role(f, s), article(what), Span(n.Duration), role(f, s), Span(int64(c.Profile.FinWait2)))
+		f.Addr(o), role(f, s), what, Span(n.Duration), role(f, s), Span(int64(c.Profile.FinWait2)))
 	if n.rests(f, onClock) {
 		emit(n)
 	}
-}
-
-// article puts the right one before what a packet carries.
-func article(what string) string {
-	if what == "FIN" {
-		return "its own FIN"
-	}
-	return what
 }

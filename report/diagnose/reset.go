@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"fmt"
+
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
@@ -47,10 +49,10 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
 	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
 	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
-	if m := lateData(f); m != nil {
+	if l, ok := findLatePayload(f); ok {
 		switch {
-		case d.HalfCloseAlive, r.Class == reassembly.ResetActive:
-			return resetUnread // it had been reading until it gave up
+		case !l.fresh, d.HalfCloseAlive, r.Class == reassembly.ResetActive:
+			return resetUnread // sent before the FIN, or read until it gave up
 		case late:
 			return resetLate
 		}
@@ -102,16 +104,32 @@ func timeWaitSince(f *reassembly.Flow, s tcp.Side) (at int64) {
 	return at
 }
 
-// lateData is the last payload before the reset that the peer sent although it
-// had acknowledged the FIN; nil when there is none.
-func lateData(f *reassembly.Flow) (last *reassembly.Mark) {
+// latePayload is payload that the peer sent although it had acknowledged the
+// FIN of the side that reset the connection.
+type latePayload struct {
+	Evidence
+	octets uint32
+	fresh  bool // it had not been sent before
+}
+
+// findLatePayload looks for the last such payload before the reset.
+func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
+	o := f.Reset.By.Other()
+	p := f.Endpoint(o)
 	for i := range f.Marks {
 		m := &f.Marks[i]
-		if m.Kind == reassembly.DataAfterFIN && m.Side == f.Reset.By.Other() && m.At <= f.Reset.At {
-			last = m
+		if m.Kind != reassembly.DataAfterFIN || m.Side != o || m.At > f.Reset.At {
+			continue
 		}
+		l.fresh = l.fresh || m.At <= p.LastData
+		l.Ref, l.At, l.octets, ok = m.Ref, m.At, m.Packet.Number, true
 	}
-	return last
+	if p.FINAcksPeer && p.FINRef != 0 && p.FINRef == p.LastDataRef && p.FINAt <= f.Reset.At {
+		l.Ref, l.At, l.octets, l.fresh, ok = p.FINRef, p.FINAt, p.LastDataLen, true, true
+	}
+	l.Side = o
+	l.What = fmt.Sprintf("the %s's payload after that, %d octets", role(f, o), l.octets)
+	return l, ok
 }
 
 // answersFIN reports whether the reset answers the peer's FIN or a repetition.

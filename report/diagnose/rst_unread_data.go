@@ -59,8 +59,8 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	verdict := "%s reset the connection %s after the %s's last %d octets, which its application had not answered: it closed with payload unread"
 	if r.AfterFIN {
 		at, ref, sure = p.LastData, p.LastDataRef, Certain
-		if m := lateData(f); m != nil {
-			at, ref, octets, sure = m.At, m.Ref, m.Packet.Number, Likely
+		if l, ok := findLatePayload(f); ok {
+			at, ref, octets, sure = l.At, l.Ref, l.octets, Likely
 		}
 		verdict = "%s reset the connection %s after the %s's %d octets, which came after it had closed: it closed while payload was on its way"
 	}

@@ -57,7 +57,7 @@ type lostACK struct {
 	ack, again *reassembly.Step
 	repeats    uint32 // of the FIN, from again on
 	last       *reassembly.Mark
-	second     bool // the peer's FIN had been received: the last ACK of the close
+	second     bool // the peer's FIN had been received before: the last ACK of the close
 }
 
 // findLostACK looks for the first such acknowledgement of a side's FIN.
@@ -71,7 +71,7 @@ func findLostACK(f *reassembly.Flow, s tcp.Side) (l lostACK, ok bool) {
 			ack = st
 		case st.On == fsm.Revise && ack != nil && st.Packet.From == s && st.Packet.Flags.Has(tcp.FIN):
 			l = lostACK{ack: ack, again: st}
-			l.second = st.To == fsm.LastAck || st.To == fsm.Closing
+			l.second = (st.To == fsm.LastAck || st.To == fsm.Closing) && ack.Ref != f.Endpoint(s.Other()).FINRef
 			for k := range f.Marks {
 				if m := &f.Marks[k]; m.Kind == reassembly.FINAgain && m.Side == s && m.At >= st.At {
 					l.repeats++

@@ -54,17 +54,15 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	r := &f.Reset
 	s, o := r.By, r.By.Other()
-	m := lateData(f)
+	l, _ := findLatePayload(f)
 	sure := Certain
 	if r.Class != reassembly.ResetPassive {
 		sure = Likely
 	}
-	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s),
-		Evidence{Ref: m.Ref, At: m.At, Side: o, What: fmt.Sprintf("the %s's payload after that, %d octets", role(f, o), m.Packet.Number)},
-		rstEvidence(f))
+	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), l.Evidence, rstEvidence(f))
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Verdict = fmt.Sprintf("%s sent %d octets %s after it had been told that the %s closed, and got an RST: its application wrote to a connection that was over",
-		f.Addr(o), m.Packet.Number, Span(m.At-f.Endpoint(s).FINAt), role(f, s))
+		f.Addr(o), l.octets, Span(l.At-f.Endpoint(s).FINAt), role(f, s))
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
