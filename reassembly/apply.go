@@ -92,6 +92,10 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	if d.state == fsm.Closed && d.has(sentAny) && !t.revive(e, s) {
 		t.sequence(e, s) // it was on its way when its sender closed
 		t.inFlightACK(e, s)
+		if p.state == fsm.TimeWait {
+			t.mark(e, Stray, s)
+			t.meetsTimeWait(e, s)
+		}
 		return
 	}
 	if !t.appear(e, s) {
@@ -107,7 +111,8 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	t.proves(e, s)
 	if s.Flags&tcp.FIN != 0 {
 		t.sendsFIN(e, s)
-	} else if s.Len > 0 && d.has(ackedFIN) {
+	}
+	if s.Len > 0 && d.has(ackedFIN) {
 		t.writesAfterFIN(e, s)
 	}
 	if p.has(sentAny) || p.state != fsm.Closed {

@@ -95,6 +95,9 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 		return
 	}
 	p.bits |= sentFIN | guessedFIN
+	if d.has(sentFIN) && p.has(ackedFIN) {
+		p.bits |= finAcksPeer
+	}
 	p.finEnd = s.Ack
 	e.bits |= flowLoss
 }
@@ -155,17 +158,34 @@ func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
 	t.extra(e).sides[side.Index()].finRepeats++
 	t.mark(e, FINAgain, s)
 	if d.has(finAcked) {
-		r := t.latest(e, side, fsm.RecvACKOfFIN)
-		if r == nil || s.At-r.at > t.flight(e) {
-			d.bits &^= finAcked
-			t.retract(e, side, fsm.RecvACKOfFIN, s)
-		}
+		t.disproveFINACK(e, s)
 	}
 	if p.has(presumedFIN) && !p.has(ackedFIN) && t.retract(e, side.Other(), fsm.RecvFIN, s) {
 		p.bits &^= gotFIN
 	}
 	if timerEvent(d.state) == fsm.Timeout {
 		d.timer = max(d.timer, s.At+int64(t.opts.Profile.FIN)/2)
+	}
+}
+
+// disproveFINACK takes back that the sender of s received an acknowledgement of
+// its FIN, since it repeats the FIN; and the peer's FIN with it, if that
+// carried the acknowledgement.
+func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	acked := t.latest(e, s.From, fsm.RecvACKOfFIN)
+	if acked != nil && s.At-acked.at <= t.flight(e) {
+		return
+	}
+	d.bits &^= finAcked
+	if acked == nil {
+		return
+	}
+	got := t.latest(e, s.From, fsm.RecvFIN)
+	if got == nil || got.ref != acked.ref || d.has(ackedFIN) {
+		t.retract(e, s.From, fsm.RecvACKOfFIN, s)
+	} else if t.retract(e, s.From, fsm.RecvFIN, s, fsm.RecvACKOfFIN) {
+		d.bits &^= gotFIN
 	}
 }
 
@@ -191,9 +211,7 @@ func (t *Table) receives(e *entry, s *tcp.Segment, fresh bool) {
 	fin := s.Flags&tcp.FIN != 0
 	switch {
 	case waiting && p.state == fsm.TimeWait:
-		if fin || t.opts.Profile.RestartOnACK {
-			t.restartTimeWait(e, side, s)
-		}
+		t.meetsTimeWait(e, s)
 	case d.has(sentFIN) && !p.has(gotFIN) && (fin || fresh) && t.finInOrder(e, s.From):
 		if t.move(e, side, fsm.RecvFIN, fsm.Presumed, s) {
 			p.bits |= gotFIN

@@ -176,16 +176,23 @@ func (t *Table) confirm(e *entry, side tcp.Side, on fsm.Event) {
 }
 
 // retract takes the last step of a side on an event back, because s disproves
-// it: the state becomes what the other steps lead to, and the return is a step
-// of its own. It is false when there is nothing to take back.
-func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment) bool {
+// it, and the last on each further event with it: the state becomes what the
+// other steps lead to, and the return is a step of its own. It is false when
+// there is nothing to take back.
+func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, with ...fsm.Event) bool {
 	wrong := t.latest(e, side, on)
 	if wrong == nil || e.steps >= maxSteps {
 		return false
 	}
-	wrong.who |= whoRetired
 	d := e.end(side)
+	wrong.who |= whoRetired
 	d.bits &^= presumption(on)
+	for _, also := range with {
+		if r := t.latest(e, side, also); r != nil {
+			r.who |= whoRetired
+			d.bits &^= presumption(also)
+		}
+	}
 	to := t.replay(e, side, nil)
 	if to == d.state {
 		return true

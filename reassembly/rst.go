@@ -31,15 +31,7 @@ func (t *Table) reset(e *entry, s *tcp.Segment) {
 		return
 	}
 	r := t.describeRST(e, s)
-	if s.Flags&tcp.ACK != 0 && d.has(presumedFIN) && p.has(sentFIN) && !s.Ack.Less(p.finEnd) {
-		t.confirm(e, s.From, fsm.RecvFIN)
-		d.bits |= ackedFIN
-	}
-	if d.has(presumedSYNACK) && s.Flags&tcp.ACK == 0 {
-		// It answers the SYN-ACK: no socket was opening (RFC 9293 §3.5.2), so
-		// the connection never was established on this side.
-		t.retract(e, s.From, fsm.RecvSYNACK, s)
-	}
+	t.rstProves(e, s, r.Class)
 	lone := !d.has(sentAny) && p.state == fsm.Closed && !sawFIN(d, p)
 	moved := t.move(e, s.From, fsm.SendRST, fsm.Seen, s)
 	if moved {
@@ -51,6 +43,28 @@ func (t *Table) reset(e *entry, s *tcp.Segment) {
 	x := t.extra(e)
 	if (moved || lone) && !resetStands(x, t.story(e)) {
 		x.reset, x.resetSeq, x.effective = r, s.Seq.Max(d.nxt), true
+	}
+}
+
+// rstProves draws from an RST what its sender had received before. One without
+// ACK answers a segment that met no socket (RFC 9293 §3.5.2): what that segment
+// was presumed to have moved, it did not.
+func (t *Table) rstProves(e *entry, s *tcp.Segment, class ResetClass) {
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	answer := s.Flags&tcp.ACK == 0
+	switch {
+	case d.has(presumedSYNACK) && answer:
+		t.retract(e, side, fsm.RecvSYNACK, s)
+	case d.has(presumedACKOfSYN) && answer && class == ResetPassive:
+		t.retract(e, side, fsm.RecvACKOfSYN, s)
+	case d.has(presumedFIN) && p.has(sentFIN) && !answer && !s.Ack.Less(p.finEnd):
+		t.confirm(e, side, fsm.RecvFIN)
+		d.bits |= ackedFIN
+	case d.has(presumedFIN) && answer && !d.has(ackedFIN) && s.Seq == p.lastAck:
+		if t.retract(e, side, fsm.RecvFIN, s) {
+			d.bits &^= gotFIN
+		}
 	}
 }
 

@@ -101,9 +101,14 @@ func fire(e *entry, side tcp.Side, on fsm.Event) (record, bool) {
 	return r, true
 }
 
-// restartTimeWait starts the 2MSL timer of an endpoint anew (RFC 9293
-// §3.10.7.4).
-func (t *Table) restartTimeWait(e *entry, side tcp.Side, s *tcp.Segment) {
+// meetsTimeWait starts the receiver's 2MSL timer anew: for a repeated FIN
+// (RFC 9293 §3.10.7.4), and where the profile says so for any acknowledgement
+// (Linux, net/ipv4/tcp_minisocks.c tcp_timewait_state_process).
+func (t *Table) meetsTimeWait(e *entry, s *tcp.Segment) {
+	if s.Flags&tcp.FIN == 0 && !t.opts.Profile.RestartOnACK {
+		return
+	}
+	side := s.From.Other()
 	e.end(side).timer = s.At + int64(t.opts.Profile.TwoMSL)
 	r := &t.extra(e).restarts[side.Index()]
 	r.count++

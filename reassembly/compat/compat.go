@@ -80,8 +80,7 @@ func (s *State) ordinary(i int, seg *tcp.Segment) bool {
 	if seg.Len > 0 {
 		once, saw = onceData, several|sawData
 	}
-	if s.once[i]&once == 0 || s.wire&saw != saw || seg.Window == 0 ||
-		seg.Flags&tcp.ACK == 0 || s.sent(1-i) < far {
+	if s.once[i]&once == 0 || s.wire&saw != saw || seg.Window == 0 || s.sent(1-i) < far {
 		return false
 	}
 	if state := s.state(i); state == inactive || state == reset {

@@ -33,6 +33,7 @@ func TestCompleteness(t *testing.T) {
 		{"SYN and RST together", "> SR 100 0", 1},
 		{"SYN and RST together, twice", "> SR 100 0; > SR 100 0", 33},
 		{"payload without ACK", handshake + "> P 101 0 +10", 7},
+		{"payload without ACK, then with it", handshake + "< P 301 0 +10; > P 101 0 +10; > PA 111 311 +10", 15},
 		{"no flags", "> - 100 0; < RA 0 100", 36},
 	}
 	for _, tt := range tests {

@@ -199,7 +199,7 @@ func (s *State) enterSYN(i int, seg *tcp.Segment) {
 	if seg.Flags&tcp.ACK != 0 {
 		l = letterH
 	}
-	if s.addOnce(i, onceSYN, l) || s.state(i) < closed {
+	if s.addOnce(i, onceSYN, l) {
 		return
 	}
 	if start, known := s.start(i); known && seg.Seq != start {

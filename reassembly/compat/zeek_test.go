@@ -84,6 +84,7 @@ var zeekTests = []struct {
 	{"fast open refused", unlisted, "> S 100 0 +10; > S 100 0; < SA 300 101; > A 101 301; > PA 101 301 +10", "SThAD", "S1"},
 	{"ACK before the SYN-ACK", unlisted, "> S 100 0; < A 0 101; < SA 300 101; > A 101 301", "SahA", "S1"},
 	{"ACKs before any answer, then a FIN", unlisted, "> S 100 0 +10; < A 300 111; > F 111 0; > R 112 0; < A 300 111; < FA 300 112", "STaFRf", "SF"},
+	{"payload after the RST, and the peer's FIN", unlisted, exchange + "> FA 111 321; > R 112 0; > A 112 321 +10; < FA 321 112; > A 112 321 +10", "ShADadFRf", "SF"},
 
 	// Odd flags.
 	{"FIN and RST", unlisted, exchange + "> FRA 111 321; > FRA 111 321", "ShADadI", "RSTO"},
@@ -98,12 +99,18 @@ var zeekTests = []struct {
 	{"zero window after the peer's FIN", unlisted, exchange + "> FA 111 321; < A 321 112 w0", "ShADadF", "S2"},
 	{"zero window in an RST", unlisted, exchange + "> R 111 0 w0", "ShADadR", "RSTO"},
 	{"gaps", unlisted, exchange + strings.Repeat("gap <;", 10), "ShADadgg", "S1"},
+	{"more retransmissions than are counted", unlisted, exchange + "> PA 101 301 +10 *65537", "ShADadTTTTT", "S1"},
+	{"more gaps than are counted", unlisted, exchange + strings.Repeat("gap <;", 257), "ShADadggg", "S1"},
 	{"gap in the middle of a flow", unlisted, "> PA 101 301 +10; < A 301 111; gap >", "Da", "OTH"},
 	{"gap after an RST", unlisted, exchange + "< R 321 111; gap >", "ShADadr", "RSTR"},
 	{"keepalives", unlisted, exchange + "> A 110 321 +1; < A 321 111", "ShADadT", "S1"},
 
 	// Numbers that wrap around or leap.
 	{"across 2^32", unlisted, "> S 0xfffffffe 0; < SA 0xffffffff 0xffffffff; > A 0xffffffff 0; > PA 0xffffffff 0 +10; < A 0 9; > PA 0xffffffff 0 +10; > FA 9 0; > FA 9 0", "ShADaTF", "S2"},
+	{"FIN before the start", unlisted, "> SR 102 300; < R 300 100; > F 101 300", "QrF", "RSTR"},
+	{"RST with payload far behind", unlisted, exchange + "> R 0xffe00000 0 +4", "ShADadR", "RSTO"},
+	{"acknowledged, and not captured", unlisted, "> S 100 0; < SA 300 101; > A 101 301; < A 301 101; < A 301 151; > R 151 0; < R 301 0", "ShAaRr", "RSTR"},
+	{"acknowledgement of 0", unlisted, "> S 0x90000000 0; < A 5 0; < R 5 0; > R 0x90000001 0", "SarR", "REJ"},
 	{"RST far away", unlisted, exchange + "> R 0x80000000 0; > PA 101 301 +10", "ShADadR", "RSTO"},
 }
 
