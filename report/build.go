@@ -90,43 +90,43 @@ func (r *Report) note(format string, args ...any) {
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
 	if h.KernelDrops > 0 {
-		r.note("the capture lost %s: no finding is surer than likely", plural(h.KernelDrops, "packet", "packets"))
+		r.note("the capture lost %s: no finding is surer than likely", Plural(h.KernelDrops, "packet", "packets"))
 	}
 	if h.EvictedFlows > 0 {
 		r.note("%s judged early, because more were open at once than --max-flows allows",
-			plural(h.EvictedFlows, "flow was", "flows were"))
+			Plural(h.EvictedFlows, "flow was", "flows were"))
 	}
 	if h.OneWay > 0 {
-		r.note("only one direction was captured of %s", plural(h.OneWay, "flow", "flows"))
+		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}
 	if h.Filtered > 0 {
 		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
-			"capture 'tcp or icmp or icmp6' instead", plural(h.Filtered, "flow shows", "flows show"))
+			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
 	}
 	if h.Midstream > 0 {
-		r.note("%s before the capture did", plural(h.Midstream, "flow began", "flows began"))
+		r.note("%s before the capture did", Plural(h.Midstream, "flow began", "flows began"))
 	}
 	if h.AckedUnseen > 0 {
-		r.note("%s what the capture does not hold", plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
+		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
 	}
 	if h.Duplicates > 0 {
-		r.note("%s of frames set aside", plural(h.Duplicates, "copy", "copies"))
+		r.note("%s of frames set aside", Plural(h.Duplicates, "copy", "copies"))
 	}
 	if n := all.quality(reassembly.QualitySnapped); n > 0 {
-		r.note("%s cut short by the snap length", plural(n, "flow has frames", "flows have frames"))
+		r.note("%s cut short by the snap length", Plural(n, "flow has frames", "flows have frames"))
 	}
 	if h.BadChecksums > 0 {
 		r.note("%s a wrong TCP checksum; checksum offload on the capturing host looks the same, so they count",
-			plural(h.BadChecksums, "segment has", "segments have"))
+			Plural(h.BadChecksums, "segment has", "segments have"))
 	}
 	if a.clock.longest >= millisecond {
 		r.Health.Notes = append(r.Health.Notes, Note{
 			Text: fmt.Sprintf("the clock stepped back %s, by up to %s",
-				plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
+				Plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
 			File: a.clock.at.File(), Ref: a.clock.at,
 		})
 	}
 	if r.Unlisted > 0 {
-		r.note("%s counted and not listed", plural(r.Unlisted, "finding is", "findings are"))
+		r.note("%s counted and not listed", Plural(r.Unlisted, "finding is", "findings are"))
 	}
 }

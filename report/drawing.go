@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
@@ -97,7 +96,7 @@ func (d *drawing) rung(r *Rung) {
 // states are those of client and server, or the note when both are as before.
 func (d *drawing) states(r *Rung) string {
 	same := d.last != nil && d.last.Client == r.Client && d.last.Server == r.Server
-	if r.Note != "" && (same || r.Client == fsm.Closed && r.Server == fsm.Closed) {
+	if r.Note != "" && (same || d.last == nil && r.Client == r.Server) {
 		return "(" + r.Note + ")"
 	}
 	return fmt.Sprintf("%-11s %s", r.Client, r.Server)
@@ -107,9 +106,9 @@ func (d *drawing) states(r *Rung) string {
 func (d *drawing) between(skipped int, gap int64) {
 	switch {
 	case skipped > 0 && gap >= pause:
-		d.add("  %*s ... %s not shown, %s", d.frame, "", plural(uint64(skipped), "step", "steps"), diagnose.Span(gap))
+		d.add("  %*s ... %s not shown, %s", d.frame, "", Plural(uint64(skipped), "step", "steps"), diagnose.Span(gap))
 	case skipped > 0:
-		d.add("  %*s ... %s not shown", d.frame, "", plural(uint64(skipped), "step", "steps"))
+		d.add("  %*s ... %s not shown", d.frame, "", Plural(uint64(skipped), "step", "steps"))
 	case gap >= pause:
 		d.add("  %*s ... %s later", d.frame, "", diagnose.Span(gap))
 	}

@@ -14,8 +14,8 @@ func Count(n uint64) string {
 	return s
 }
 
-// plural is the number with the noun that goes with it.
-func plural(n uint64, one, many string) string {
+// Plural is the number with the noun that goes with it.
+func Plural(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -69,6 +69,7 @@ func firstFlow(d *diagnose.Finding) tcp.PacketRef {
 type group struct {
 	key         groupKey
 	counts      Tally
+	client      netip.Addr // the same of all findings; invalid when there are several
 	flows       uint64
 	lastFlow    tcp.PacketRef // findings of one flow come together
 	first, last int64
@@ -127,6 +128,11 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 	}
 	if g.counts.Total() == 0 || rankOf(&f.Finding).worse(rankOf(&g.example)) {
 		g.example, g.flow = f.Finding, f.flow
+	}
+	if g.client != f.Client.Addr() {
+		if g.client = (netip.Addr{}); g.counts.Total() == 0 {
+			g.client = f.Client.Addr()
+		}
 	}
 	g.last = max(g.last, f.Time)
 	g.longest = max(g.longest, f.Duration)
@@ -247,7 +253,7 @@ func (s *groups) ranked(limit diagnose.Confidence) []Group {
 func (g *group) model(limit diagnose.Confidence) Group {
 	counts := g.counts.capped(limit)
 	m := Group{
-		Rule: g.key.rule, Who: g.key.who, Service: g.key.service,
+		Rule: g.key.rule, Who: g.key.who, Service: g.key.service, Client: g.client,
 		Severity: counts.worst(), Confidence: counts.surest(),
 		Count: counts.Total(), Counts: counts, FlowCount: g.flows,
 		First: g.first, Last: g.last, Longest: g.longest, Example: g.example, Flow: g.flow,

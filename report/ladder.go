@@ -50,8 +50,8 @@ func later(s *reassembly.Step, m *reassembly.Mark) bool {
 	return cmp.Or(cmp.Compare(s.At, m.At), cmp.Compare(s.Ref, m.Ref)) > 0
 }
 
-// Trim leaves at most n rungs: those of evidence, what stands around them, and
-// the last ones before any others.
+// Trim leaves about n rungs: those of evidence, what stands around them, and the
+// last ones before any others.
 func Trim(rungs []Rung, n int) []Rung {
 	if len(rungs) <= n {
 		return rungs
@@ -77,6 +77,11 @@ func Trim(rungs []Rung, n int) []Rung {
 			}
 		}
 		take(len(rungs) - near)
+	}
+	for i := range rungs { // a line that says that one is missing is no shorter
+		if !keep[i] && (i == 0 || keep[i-1]) && (i == len(rungs)-1 || keep[i+1]) {
+			keep[i] = true
+		}
 	}
 	var out []Rung
 	skipped := 0
@@ -123,7 +128,7 @@ func (l *ladder) step(s *reassembly.Step) {
 		r.FromClient = s.Side == l.flow.Client
 		r.What = timer(s.On)
 	case s.On == fsm.Revise:
-		r.Note = "disproves an earlier step"
+		r.Note = "disproves " + s.From.String()
 	}
 }
 
@@ -140,7 +145,7 @@ func timer(on fsm.Event) string {
 
 func (l *ladder) mark(m *reassembly.Mark) {
 	r := l.rung(m.At, m.Ref, m.Packet)
-	if r.Note == "" {
+	if r.Note == "" && m.Kind != reassembly.RSTSent {
 		r.Note = m.Kind.String()
 	}
 	if m.Kind == reassembly.ICMPError {

@@ -98,6 +98,7 @@ type Group struct {
 	Confidence  diagnose.Confidence // the best of its findings
 	Who         diagnose.Party
 	Service     netip.AddrPort
+	Client      netip.Addr // of all findings; invalid when there are several
 	Count       uint64
 	Counts      Tally
 	FlowCount   uint64          // flows that they are on

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/lastack/lastack/report/diagnose"
@@ -15,7 +16,8 @@ type Row struct {
 	Severity   diagnose.Severity
 	Confidence diagnose.Confidence
 	FlowCount  uint64
-	Services   int // distinct, as far as they are told apart
+	Services   []netip.AddrPort // that have a group of their own, the most harmful first
+	Client     netip.Addr       // of all findings; invalid when there are several
 	First      int64
 	Longest    int64  // ns
 	Group      *Group // the most harmful one
@@ -33,12 +35,16 @@ func (r *Report) Rows() []Row {
 			n = len(rows)
 			at[k] = n
 			rows = append(rows, Row{
-				Rule: g.Rule, Who: g.Who, Severity: g.Severity, Confidence: g.Confidence, First: g.First, Group: g,
+				Rule: g.Rule, Who: g.Who, Severity: g.Severity, Confidence: g.Confidence, First: g.First,
+				Client: g.Client, Group: g,
 			})
 		}
 		row := &rows[n]
 		row.FlowCount += g.FlowCount
-		row.Services++
+		row.Services = append(row.Services, g.Service)
+		if row.Client != g.Client {
+			row.Client = netip.Addr{}
+		}
 		row.First = min(row.First, g.First)
 		row.Longest = max(row.Longest, g.Longest)
 		row.Severity = min(row.Severity, g.Severity)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/lastack/lastack/reassembly"
@@ -35,9 +36,6 @@ func (r *Report) verdict() []string {
 			out = append(out, row.why()...)
 		}
 	}
-	if bad > 2 {
-		out = append(out, plural(uint64(bad-2), "more kind of problem was found.", "more kinds of problems were found."))
-	}
 	if bad == 0 {
 		out = append(out, r.fine(remarks))
 	}
@@ -46,7 +44,7 @@ func (r *Report) verdict() []string {
 
 // nothing says why there are no flows.
 func (r *Report) nothing() string {
-	s := "The input holds no TCP: " + plural(r.Packets, "packet", "packets")
+	s := "The input holds no TCP: " + Plural(r.Packets, "packet", "packets")
 	if n := r.Health.NotTCP; n > 0 {
 		s += ", " + Count(n) + " of other protocols"
 	}
@@ -67,7 +65,7 @@ func (r *Report) cannot() []string {
 			"whether a FIN was acknowledged cannot be seen.", p))
 	}
 	if r.Health.KernelDrops > 0 {
-		out = append(out, "The capture lost "+plural(r.Health.KernelDrops, "packet", "packets")+
+		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")
 	}
 	return out
@@ -91,33 +89,36 @@ func (r *Report) fine(remarks uint64) string {
 	add(n[reassembly.CloseFINUnacked], "with a FIN not acknowledged yet")
 	add(n[reassembly.CloseHalf], "closed by one side so far")
 	add(n[reassembly.CloseOpen], "still open")
-	s := fmt.Sprintf("No teardown problems in %s: %s.", plural(r.Flows, "flow", "flows"), strings.Join(how, ", "))
+	s := fmt.Sprintf("No teardown problems in %s: %s.", Plural(r.Flows, "flow", "flows"), strings.Join(how, ", "))
 	if remarks > 0 {
-		s += " " + plural(remarks, "remark", "remarks") + " below."
+		s += " " + Plural(remarks, "remark", "remarks") + " below."
 	}
 	return s
 }
 
 // sentence tells a group.
 func (r *Report) sentence(g *Group) string {
-	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: 1, Longest: g.Longest, Group: g})
+	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service}, Client: g.Client, Longest: g.Longest, Group: g})
 }
 
 // tell is a row in one sentence. A single finding is told by its own words.
 func (r *Report) tell(row *Row) string {
 	g := row.Group
-	if row.Services == 1 && g.Count == 1 {
+	if len(row.Services) == 1 && g.Count == 1 {
 		return g.Example.Verdict
 	}
 	p := phraseFor(row.Rule)
-	flows := Count(row.FlowCount) + " of " + plural(r.Flows, "flow", "flows")
+	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
 	longest := ""
-	if row.Longest >= second {
+	if p.lasts && row.Longest >= second {
 		longest = ", the longest for " + diagnose.Span(row.Longest)
 	}
 	side := endpoint(row.Who)
-	if side == "" {
+	switch {
+	case side == "":
 		return fmt.Sprintf("On %s%s %s%s%s.", flows, row.to(" to "), p.saw, by(row.Who), longest)
+	case side == "client" && row.Client.IsValid():
+		return fmt.Sprintf("%s %s on %s%s%s.", row.Client, fill(p.did, side), flows, row.to(" to "), longest)
 	}
 	return fmt.Sprintf("%s %s on %s%s.", row.subject(side), fill(p.did, side), flows, longest)
 }
@@ -135,11 +136,13 @@ func (row *Row) subject(side string) string {
 
 // to names the services behind a row after the words given, "" without any.
 func (row *Row) to(words string) string {
-	switch {
-	case row.Services > 1:
-		return words + Count(uint64(row.Services)) + " services"
-	case row.Group.Service.IsValid():
-		return words + row.Group.Service.String()
+	switch n := len(row.Services); {
+	case n > 2:
+		return words + Count(uint64(n)) + " services"
+	case n == 2 && row.Services[0].IsValid() && row.Services[1].IsValid():
+		return words + row.Services[0].String() + " and " + row.Services[1].String()
+	case row.Services[0].IsValid():
+		return words + row.Services[0].String()
 	}
 	return ""
 }
@@ -158,7 +161,7 @@ func by(p diagnose.Party) string {
 // why explains the worst row, if there is something to explain.
 func (row *Row) why() []string {
 	side := endpoint(row.Who)
-	if row.Services == 1 && row.Group.Count == 1 || side == "" {
+	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {

@@ -68,8 +68,8 @@ func (d *document) head() {
 	if r.Packets > 0 {
 		when = d.clock.Range(r.Start, r.End) + ", "
 	}
-	d.line("### TCP teardown report: %s (%s%s packets, %s flows)", strings.Join(names, ", "), when,
-		report.Count(r.Packets), report.Count(r.Flows))
+	d.line("### TCP teardown report: %s (%s%s, %s)", strings.Join(names, ", "), when,
+		report.Plural(r.Packets, "packet", "packets"), report.Plural(r.Flows, "flow", "flows"))
 	d.line("")
 	verdict := make([]string, len(r.Verdict))
 	for i, s := range r.Verdict {

@@ -27,7 +27,7 @@ type Options struct {
 const (
 	width  = 80
 	height = 24
-	rows   = 5 // of findings on the first screen
+	rows   = 4 // of findings on the first screen
 	notes  = 3 // on the capture
 )
 
@@ -91,7 +91,7 @@ func (p *page) line(format string, args ...any) {
 // paragraph wraps words into lines behind an indent.
 func (p *page) paragraph(indent, hang, text string) {
 	line := indent
-	for _, word := range strings.Fields(text) {
+	for _, word := range words(text) {
 		if len(line) > len(indent) && len(line)+1+len(word) > width-2 {
 			p.lines = append(p.lines, line)
 			line, indent = hang, hang
@@ -104,9 +104,25 @@ func (p *page) paragraph(indent, hang, text string) {
 	p.lines = append(p.lines, line)
 }
 
+// words splits a text where lines may break, which is not between a number and
+// its unit.
+func words(text string) []string {
+	var out []string
+	for _, w := range strings.Fields(text) {
+		unit := strings.TrimRight(w, ".,;:)")
+		if n := len(out); n > 0 && (unit == "s" || unit == "ms" || unit == "us" || unit == "ns") {
+			out[n-1] += " " + w
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
 func (p *page) header() {
 	r := p.r
-	head := fmt.Sprintf("lastack: %s  %s packets  %s flows", sources(r), report.Count(r.Packets), report.Count(r.Flows))
+	head := fmt.Sprintf("lastack: %s  %s  %s", sources(r),
+		report.Plural(r.Packets, "packet", "packets"), report.Plural(r.Flows, "flow", "flows"))
 	if r.Packets == 0 {
 		p.line("%s", head)
 		return
@@ -149,9 +165,7 @@ func short(name string, n int) string {
 
 func (p *page) verdict() {
 	p.line("")
-	for _, s := range p.r.Verdict {
-		p.paragraph("  ", "  ", s)
-	}
+	p.paragraph("  ", "  ", strings.Join(p.r.Verdict, " "))
 	p.line("")
 }
 
