@@ -49,6 +49,8 @@ func (t *Table) isNewSYN(i uint32, e *entry, s *tcp.Segment) bool {
 		return true
 	case !d.has(sentAny) && p.has(sentSYN) && !p.has(wasEstablished):
 		return false // both sides open at once, or a split handshake
+	case p.state == fsm.SynSent && !d.has(sentSYN) && !d.has(sentSYNACK):
+		return false // a split handshake: the server acknowledged the SYN before its own
 	case p.has(sentSYNACK) && !d.has(sentAny) && s.Seq.Add(1) == p.ack:
 		return false // its SYN-ACK was captured first
 	case d.state == fsm.SynSent && !p.has(sentSYNACK):

@@ -29,12 +29,15 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 		d.bits |= sentSYN
 		e.client, e.role = s.From, RoleSYN
 		return
-	case d.has(sentAny) && d.state != fsm.Closed || e.has(flowPending):
+	case d.has(sentAny) && d.state != fsm.Closed && p.state != fsm.SynSent || e.has(flowPending):
 		t.mark(e, SYNOnLive, s)
 		return
 	}
 	if e.role != RoleSYN {
 		e.client, e.role = s.From, RoleSYN
+	}
+	if d.has(wasEstablished) {
+		t.startOver(e, s)
 	}
 	d.startAt(s)
 	d.bits |= sentSYN
@@ -162,7 +165,7 @@ func undecided(p *end) bool {
 }
 
 // startOver takes everything back that was believed of the sender of s: its
-// SYN-ACK shows that what came under its name before was not its own.
+// SYN-ACK, or its SYN in a split handshake, shows that it begins only now.
 func (t *Table) startOver(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
 	if e.steps >= maxSteps {

@@ -135,6 +135,7 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 	case fsm.RecvRST:
 		if t.outlives(e, s) {
 			t.retract(e, s.From, on, s)
+			t.clearSender(e, s)
 		}
 	case fsm.SendRST:
 		if s.At-last.at > t.patience(e) {
@@ -145,6 +146,18 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 		return s.Flags&tcp.FIN != 0 && s.End() == d.finEnd
 	}
 	return d.state != fsm.Closed
+}
+
+// clearSender takes back that an RST closed its supposed sender too, when s
+// acknowledges what that sender sent after it.
+func (t *Table) clearSender(e *entry, s *tcp.Segment) {
+	x, side := t.extra(e), s.From.Other()
+	r := t.latest(e, side, fsm.SendRST)
+	if r == nil || r.ref != x.reset.Ref || s.Flags&tcp.ACK == 0 || !x.resetSeq.Less(s.Ack) {
+		return
+	}
+	t.retract(e, side, fsm.SendRST, s)
+	e.end(side).bits &^= aborted
 }
 
 // patience is how long after an RST traffic proves that it had no effect: what

@@ -49,7 +49,7 @@ type State struct {
 
 // Bits of wire beside the six of tcp.completeness.
 const (
-	several = 1 << 6 // there was a second segment
+	several = 1 << 6 // there was a second segment, or the first was Reused
 	origIsB = 1 << 7 // Zeek's originator is tcp.SideB
 )
 

@@ -24,10 +24,8 @@ const (
 // count there, so that one behind its SYN-ACK is never seen. In the second
 // pass no stream is new, so the first segment is also counted in the other
 // way, but only the segments after it show that: the first one's share is
-// missing from a stream of one segment.
-//
-// One case is left out: in a stream that began by the reuse of its ports,
-// Wireshark does not count the payload of the SYN.
+// missing from a stream of one segment. A stream that begins because its ports
+// are used again is not new either: see Reused.
 func (s *State) Completeness() uint8 {
 	switch {
 	case s.wire&several != 0:
@@ -37,6 +35,11 @@ func (s *State) Completeness() uint8 {
 	}
 	return 0
 }
+
+// Reused says, before the first segment, that this is a pure SYN which begins
+// another connection of a four-tuple. For Wireshark such a stream has seen its
+// SYN and is not new: the SYN's payload does not count, its RST does.
+func (s *State) Reused() { s.wire |= several }
 
 // complete counts one segment for Completeness.
 func (s *State) complete(seg *tcp.Segment) {
@@ -52,7 +55,7 @@ func (s *State) complete(seg *tcp.Segment) {
 	case tcp.SYN:
 		if !s.started() {
 			saw = sawSYN
-			if seg.Len > 0 {
+			if seg.Len > 0 && s.wire&several == 0 {
 				saw |= sawData
 			}
 		}

@@ -1,6 +1,10 @@
 package compat_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/lastack/lastack/reassembly/compat"
+)
 
 func TestCompleteness(t *testing.T) {
 	tests := []struct {
@@ -40,6 +44,33 @@ func TestCompleteness(t *testing.T) {
 		tr := transcript{clientPort: 40000, serverPort: listed, text: tt.text}
 		if got := tr.run(t).Completeness(); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A stream that begins by the reuse of its ports.
+func TestCompletenessReused(t *testing.T) {
+	tests := []struct {
+		text string
+		want uint8
+	}{
+		{"> S 100 0", 1},
+		{"> S 100 0 +10", 1},
+		{"> SR 100 0", 33},
+		{exchange, 15},
+	}
+	for _, tt := range tests {
+		tr := transcript{clientPort: 40000, serverPort: listed, text: tt.text}
+		var s compat.State
+		s.Reused()
+		for _, st := range tr.steps(t) {
+			s.Observe(&st.seg)
+		}
+		if got := s.Completeness(); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.text, got, tt.want)
+		}
+		if got, want := s.History(tr.client()), tr.run(t).History(tr.client()); got != want {
+			t.Errorf("%s: history %q, without reuse %q", tt.text, got, want)
 		}
 	}
 }

@@ -45,7 +45,11 @@ func (sp *splitter) observe(seg *tcp.Segment) {
 	c := sp.latest[seg.Tuple]
 	i := seg.From.Index()
 	if c == nil || seg.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN && c.based[i] && c.base[i] != seg.Seq {
+		reused := c != nil
 		c = &conversation{first: seg.Ref.Frame()}
+		if reused {
+			c.state.Reused()
+		}
 		sp.latest[seg.Tuple] = c
 		sp.streams = append(sp.streams, c)
 	}
