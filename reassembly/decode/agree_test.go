@@ -291,3 +291,44 @@ func TestAgreeOnGenerated(t *testing.T) {
 		t.Errorf("compared nothing: %+v", a)
 	}
 }
+
+// TestCommonFramesAreFast: what most captures hold must not fall off the fast
+// path.
+func TestCommonFramesAreFast(t *testing.T) {
+	common := map[string]bool{
+		"ethernet": true, "ethernet ipv6": true, "ethernet, padded": true, "null, little-endian": true, "null, big-endian": true,
+		"loop": true, "raw": true, "raw ipv6": true, "raw as 12": true, "raw as 14": true, "ipv4": true, "ipv6": true,
+		"sll": true, "sll ipv6": true, "sll2": true, "sll2 ipv6": true, "VLAN": true, "VLAN ipv6": true, "802.1ad": true,
+	}
+	n := 0
+	for _, w := range allWrappings() {
+		var seg tcp.Segment
+		if fast := decode.New(decode.Options{}).Fast(w.link, w.data, uint32(len(w.data)), 0, 0, &seg); fast != common[w.name] {
+			t.Errorf("%s: fast %v", w.name, fast)
+		} else if fast {
+			n++
+		}
+	}
+	if n != len(common) {
+		t.Errorf("only %d of %d common frames are there", n, len(common))
+	}
+}
+
+// TestNoAllocations: decoding allocates nothing, on either path.
+func TestNoAllocations(t *testing.T) {
+	d := decode.New(decode.Options{SeparateVLAN: true, SeparateTunnel: true})
+	var seg tcp.Segment
+	for _, w := range allWrappings() {
+		if n := testing.AllocsPerRun(10, func() { d.Decode(w.link, w.data, uint32(len(w.data)), 0, 0, &seg) }); n != 0 {
+			t.Errorf("%s: %v allocations", w.name, n)
+		}
+	}
+	pieces := cutUp(7, 6, spec4.bytes(), 16)
+	if n := testing.AllocsPerRun(10, func() {
+		for _, p := range pieces {
+			d.Decode(101, p, uint32(len(p)), 0, 0, &seg)
+		}
+	}); n != 0 {
+		t.Errorf("fragments: %v allocations", n)
+	}
+}

@@ -244,14 +244,11 @@ const (
 	tagPPPoE
 )
 
-// mixTag hashes one more id into a tag; the order of the ids matters.
+// mixTag hashes one more id into a tag, which then is not 0. The order of the
+// ids matters.
 func mixTag(tag uint32, kind tagKind, id uint32) uint32 {
 	hi, lo := bits.Mul64(uint64(tag)<<32^uint64(id)^0x9e3779b97f4a7c15, 0xa0761d6478bd642f+uint64(kind)<<40)
-	h := uint32(hi) ^ uint32(hi>>32) ^ uint32(lo) ^ uint32(lo>>32)
-	if h == 0 {
-		return 1
-	}
-	return h
+	return uint32(hi) ^ uint32(hi>>32) ^ uint32(lo) ^ uint32(lo>>32) | 1
 }
 
 func be16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }

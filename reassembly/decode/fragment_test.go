@@ -146,6 +146,16 @@ func TestSnappedFragments(t *testing.T) {
 	if r != decode.Segment || seg.Len != 3000 || seg.Quality != tcp.Reassembled|tcp.Snapped || seg.TSVal != 1000 {
 		t.Errorf("%v %+v", r, seg)
 	}
+	for i, p := range pieces { // only the first is cut
+		keep := len(p)
+		if i == 0 {
+			keep = 64
+		}
+		r = d.Decode(101, p[:keep], uint32(len(p)), 0, 1, &seg)
+	}
+	if r != decode.Segment || seg.Len != 3000 || seg.Quality != tcp.Reassembled|tcp.Snapped {
+		t.Errorf("the first cut: %v %+v", r, seg)
+	}
 	for _, p := range pieces {
 		r = d.Decode(101, p[:28:28], uint32(len(p)), 0, 2, &seg)
 	}
@@ -166,7 +176,9 @@ func TestIncomplete(t *testing.T) {
 	shifted := ipv4Full(client4, server4, 6, 7, 0x2000|1, nil, segment[8:24])
 	longer := ipv4Full(client4, server4, 6, 7, 0x2000|3, nil, segment[16:40])
 	shorter := ipv4Full(client4, server4, 6, 7, 1, nil, segment[8:16])
-	beyond := ipv4Full(client4, server4, 6, 7, 10, nil, segment[:10])
+	beyond := ipv4Full(client4, server4, 6, 7, 0x2000|10, nil, segment[:8])
+
+	udpPieces := cutUp(7, 17, udp(1, 2, make([]byte, 34)), 16)
 
 	const (
 		waiting  = "other fragments of the datagram have not come"
@@ -193,14 +205,15 @@ func TestIncomplete(t *testing.T) {
 		{"overlapping behind", [][]byte{pieces[1], longer, pieces[0], pieces[2]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
 		{"two ends", [][]byte{pieces[2], shorter, pieces[0], pieces[1]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
 		{"beyond the end", [][]byte{pieces[2], beyond, pieces[0], pieces[1]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
-		{"end before what is there", [][]byte{pieces[1], shorter, pieces[0], pieces[2]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
+		{"end before what is there", [][]byte{pieces[1], shorter}, []decode.Reason{{Name: overlap, Count: 2, First: 1}}, 0},
+		{"two protocols", [][]byte{pieces[0], udpPieces[0], udpPieces[1], pieces[1], udpPieces[2], pieces[2]}, nil, 1},
 		{"too many pieces", append(alternate, pieces[0]), []decode.Reason{{Name: separate, Count: 34, First: 1}}, 0},
 	} {
 		d := decode.New(decode.Options{})
 		run(d, c.packets...)
 		s := d.Stats()
-		if fmt.Sprint(s.Incomplete) != fmt.Sprint(c.want) || int(s.Reassembled) != c.done || int(s.Segments) != c.done ||
-			int(s.Fragments) != len(c.packets)-c.done {
+		if fmt.Sprint(s.Incomplete) != fmt.Sprint(c.want) || int(s.Segments) != c.done ||
+			s.Reassembled != s.Segments+s.NotTCP || int(s.Fragments+s.Reassembled) != len(c.packets) {
 			t.Errorf("%s: %+v, want %v", c.name, s, c.want)
 		}
 	}

@@ -82,6 +82,19 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
+// TestQuotedLength: the quoted IP header tells the segment's length, although
+// the quote is shorter and routers leave its checksum as it was.
+func TestQuotedLength(t *testing.T) {
+	long := spec4
+	long.Payload = 1000
+	quoted := ipv4(6, long.bytes())[:60]
+	quoted[8]-- // time to live
+	r, got := decodeOne(t, decode.New(decode.Options{}), 101, icmp4(11, 0, quoted))
+	if r != decode.Quote || got.Len != 1000 || got.TTL != 56 || got.Flags != spec4.Flags {
+		t.Errorf("%v %+v", r, got)
+	}
+}
+
 // TestQuotesOfNothing: what an ICMP message holds that is no TCP header.
 func TestQuotesOfNothing(t *testing.T) {
 	for name, data := range map[string][]byte{

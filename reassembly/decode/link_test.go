@@ -177,7 +177,7 @@ var wifiWrappings = []wrapping{
 		make([]byte, 12), u16(uint16(8+len(packet4()))), snap(0x0800, packet4()))},
 	{name: "radiotap", link: 127, data: concat([]byte{0, 0}, le16(18), le32(0x0000_0003), make([]byte, 8), []byte{0x10}, make([]byte, 1),
 		wifiData(0x0801, 0, snap(0x0800, packet4())), u32(0xdeadbeef))},
-	{name: "radiotap with two bitmaps, padded frame", link: 127, data: concat([]byte{0, 0}, le16(16), le32(0x8000_0002), le32(0), []byte{0x20, 0, 0, 0},
+	{name: "radiotap with two bitmaps, padded frame", link: 127, data: concat([]byte{0, 0}, le16(28), le32(0x8000_0003), le32(0), make([]byte, 4), make([]byte, 8), []byte{0x20, 0, 0, 0},
 		wifiData(0x8801, 4, snap(0x0800, packet4())))},
 	{name: "prism", link: 119, data: concat(le32(0x44), le32(144), make([]byte, 136), wifiData(0x0801, 0, snap(0x0800, packet4())))},
 	{name: "avs", link: 163, data: concat(u32(0x8021_1001), u32(64), make([]byte, 56), wifiData(0x0801, 0, snap(0x0800, packet4())))},

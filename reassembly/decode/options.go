@@ -75,9 +75,10 @@ func option(out *tcp.Segment, kind byte, v []byte) bool {
 		}
 		out.Options |= tcp.OptSACKPermitted
 	case layers.TCPOptionKindSACK:
-		if len(v)%8 != 0 || len(v)/8 > len(out.SACK) {
+		if len(v)%8 != 0 {
 			return false
 		}
+		// The 40 octets that all options share hold no more than four blocks.
 		for i := range len(v) / 8 {
 			out.SACK[i] = tcp.Range{Left: tcp.Seq(be32(v[8*i:])), Right: tcp.Seq(be32(v[8*i+4:]))}
 		}

@@ -94,3 +94,13 @@ func TestCutOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestCutPadding: what was cut behind the end of the list is no option.
+func TestCutPadding(t *testing.T) {
+	packet := ipv4(6, segmentSpec{Flags: tcp.SYN, Options: []byte{1, 3, 3, 7, 0, 0, 0, 0}, Src: client4, Dst: server4}.bytes())
+	var seg tcp.Segment
+	r := decode.New(decode.Options{}).Decode(101, packet[:45], uint32(len(packet)), 0, 0, &seg)
+	if r != decode.Segment || seg.Options != tcp.OptAny|tcp.OptWindowScale {
+		t.Errorf("%v %+v", r, seg)
+	}
+}

@@ -3,6 +3,7 @@ package decode_test
 import (
 	"bytes"
 	"compress/flate"
+	"slices"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly/decode"
@@ -55,6 +56,7 @@ var tunnelWrappings = []wrapping{
 	{name: "MPLS, three labels", data: ether(0x8848, concat(u32(0x1000_0040), u32(0x2000_0040), u32(0x3000_0140), packet6())), v6: true},
 	{name: "MPLS pseudowire with control word", data: ether(0x8847, concat(u32(0x1000_0140), u32(5), ether(0x0800, packet4())))},
 	{name: "MPLS pseudowire without", data: ether(0x8847, concat(u32(0x1000_0140), ether(0x8100, concat(u16(3), u16(0x0800), packet4()))))},
+	{name: "MPLS pseudowire to a MAC address of 4", data: ether(0x8847, concat(u32(0x1000_0140), []byte{0x40, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, u16(0x0800), packet4()))},
 	{name: "PPPoE", data: ether(0x8864, pppoe(concat([]byte{0, 0x21}, packet4())))},
 	{name: "PPPoE in two VLANs", data: ether(0x8100, concat(u16(1), u16(0x8100), u16(2), u16(0x8864), pppoe(concat([]byte{0, 0x57}, packet6())))), v6: true},
 
@@ -114,6 +116,16 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
+// allWrappings are the frames of every table.
+func allWrappings() []wrapping {
+	all := slices.Concat(linkWrappings, wifiWrappings)
+	for _, w := range tunnelWrappings {
+		w.link = 1
+		all = append(all, w)
+	}
+	return all
+}
+
 // TestVanJacobsonUncompressed: the connection's number stands where IP names
 // the protocol.
 func TestVanJacobsonUncompressed(t *testing.T) {
@@ -170,6 +182,10 @@ func TestOrdinaryUDP(t *testing.T) {
 	if r, _ := decodeOne(t, decode.New(decode.Options{}), 1, bad); r != decode.NotTCP {
 		t.Errorf("malformed inside VXLAN: %v", r)
 	}
+	bad[14+20+8+8+14+20+12] = 0xf0 // and 60, more than there is
+	if r, _ := decodeOne(t, decode.New(decode.Options{}), 1, bad); r != decode.NotTCP {
+		t.Errorf("malformed inside VXLAN: %v", r)
+	}
 	bad = udpTunnel(4789, u32(0x0800_0000), u32(5<<8), ether(0x0800, packet4()))
 	bad[14+20+5] = 4 // UDP length below its header's
 	if r, _ := decodeOne(t, decode.New(decode.Options{}), 1, bad); r != decode.NotTCP {
@@ -184,6 +200,8 @@ func TestTunnelControl(t *testing.T) {
 		"GTP prime":        udpTunnel(2152, []byte{0x0f, 255, 0, 4}, packet4()),
 		"GTP longer":       udpTunnel(2152, []byte{0x30, 255, 9, 4, 0, 0, 0, 0}, packet4()),
 		"L2TP control":     udpTunnel(1701, u16(0xc802), u16(12), u32(0), u32(0)),
+		"L2TP longer":      udpTunnel(1701, u16(0x4002), u16(200), u16(5), u16(6), []byte{0, 0x21}, packet4()),
+		"L2TP shorter":     udpTunnel(1701, u16(0x4002), u16(7), u16(5), u16(6), []byte{0, 0x21}, packet4()),
 		"L2TP version 3":   udpTunnel(1701, u16(3), u16(0), u32(7), packet4()),
 		"Teredo bubble":    udpTunnel(3544, ipv6(59, nil)),
 		"GRE routing":      ether(0x0800, outer(47, gre(0x4000, 0x0800, u32(0), packet4()))),
@@ -247,8 +265,9 @@ func TestSeparate(t *testing.T) {
 			seen[seg.Tuple.Tag] = i
 		}
 	}
-	priority := vlan(0)
-	if _, seg := decodeOne(t, decode.New(decode.Options{SeparateVLAN: true}), 1, priority); seg.Tuple.Tag != 0 {
-		t.Error("a priority tag made a VLAN")
+	for _, priority := range [][]byte{vlan(0), vlan(0, 0, 0)} { // on the fast path and on the slow one
+		if _, seg := decodeOne(t, decode.New(decode.Options{SeparateVLAN: true}), 1, priority); seg.Tuple.Tag != 0 {
+			t.Error("a priority tag made a VLAN")
+		}
 	}
 }
