@@ -15,8 +15,12 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 		}
 		t.unseen(e, s)
 	}
-	advanced := !d.has(hasAck) || d.ack.Less(s.Ack)
-	if advanced {
+	if !d.has(hasAck) || d.ack.Less(s.Ack) {
+		if e.extra != 0 && d.has(hasAck) {
+			if h := &t.extra(e).holes[side.Other().Index()]; h.below(s.Ack) > h.below(d.ack) {
+				e.compat.Gap(side.Other())
+			}
+		}
 		d.ack = s.Ack
 		d.bits |= hasAck
 	}
@@ -72,6 +76,7 @@ func (t *Table) unseen(e *entry, s *tcp.Segment) {
 	}
 	e.bits |= flowLoss
 	t.n.AckedUnseen++
+	e.compat.Gap(s.From.Other())
 	t.extra(e).sides[s.From.Other().Index()].unseenAt = s.At
 }
 

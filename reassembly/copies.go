@@ -1,6 +1,7 @@
 package reassembly
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -31,9 +32,8 @@ const (
 func newCopies() copies { return copies{make([]copySlot, copySlots)} }
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
-// hash is the tuple's.
-func (c *copies) seen(hash uint64, s *tcp.Segment) bool {
-	print := fingerprint(hash, s)
+func (c *copies) seen(s *tcp.Segment) bool {
+	print := fingerprint(s)
 	slot := &c.slots[print&(copySlots-1)]
 	if slot.print == print {
 		window := int64(copyWindow)
@@ -49,9 +49,14 @@ func (c *copies) seen(hash uint64, s *tcp.Segment) bool {
 }
 
 // fingerprint mixes everything in which a retransmission differs from a copy.
-// The time to live is left out: a copy may have passed a router.
-func fingerprint(hash uint64, s *tcp.Segment) uint64 {
-	h := fold(hash^uint64(s.From), uint64(s.Seq)<<32|uint64(s.Ack))
+// The time to live is left out: a copy may have passed a router. No seed: what
+// is forgotten, because two segments share a slot, must not differ from run to
+// run.
+func fingerprint(s *tcp.Segment) uint64 {
+	le := binary.LittleEndian
+	h := fold(le.Uint64(s.Tuple.AddrA[8:]), le.Uint64(s.Tuple.AddrB[8:]))
+	h = fold(h^uint64(s.Tuple.PortA)<<32^uint64(s.Tuple.PortB)<<16^uint64(s.Tuple.Tag)<<24^uint64(s.From),
+		uint64(s.Seq)<<32|uint64(s.Ack))
 	h = fold(h, uint64(s.Flags)<<48|uint64(s.Window)<<32|uint64(s.Len))
 	h = fold(h, uint64(s.TSVal)<<32|uint64(s.TSEcr))
 	h = fold(h, uint64(s.IPID)<<32|uint64(s.Options)<<8|uint64(s.NSACK))

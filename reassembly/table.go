@@ -72,7 +72,7 @@ func (t *Table) Step(s *tcp.Segment) {
 		return
 	}
 	t.n.Segments++
-	isCopy := t.copies.seen(hash, s)
+	isCopy := t.copies.seen(s)
 	if i != 0 && !isCopy {
 		i = t.incarnation(i, hash, s)
 	}
@@ -96,6 +96,9 @@ func (t *Table) create(hash uint64, s *tcp.Segment) uint32 {
 	*e = entry{key: s.Tuple, first: s.At, firstRef: s.Ref, from: s.From, gen: e.gen + 1}
 	e.ends[0].state, e.ends[1].state = fsm.Closed, fsm.Closed
 	e.incarnation = t.tally.next(hash)
+	if e.incarnation > 1 && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN {
+		e.compat.Reused()
+	}
 	t.index.insert(hash, i)
 	t.n.Flows++
 	if t.heir.ID != 0 {
