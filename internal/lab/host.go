@@ -3,8 +3,8 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 
@@ -20,60 +20,65 @@ type Host struct {
 	Name   string // "client" or "server"
 	V4, V6 netip.Addr
 
-	ns   *Namespace
-	port *os.File // the wire's end of the interface: one frame per read or write
-	mac  net.HardwareAddr
+	ns    *Namespace
+	port  *os.File   // the wire's end of eth0: one frame per read or write
+	ports []*os.File // those of all interfaces
 }
 
-// hostConfig is what a host is made of.
-type hostConfig struct {
-	name   string
-	v4, v6 netip.Prefix
-	mac    net.HardwareAddr
-}
-
-// newHost makes a namespace with an interface that is up and addressed.
-func newHost(c hostConfig) (*Host, error) {
+// newHost makes a namespace with an interface that is up and addressed. The
+// last octet of its hardware address is n.
+func newHost(name string, addr Subnet, n byte) (*Host, error) {
 	ns, err := NewNamespace()
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Name: c.name, V4: c.v4.Addr(), V6: c.v6.Addr(), ns: ns, mac: c.mac}
-	if err := h.configure(c); err != nil {
+	h := &Host{Name: name, V4: addr.V4.Addr(), V6: addr.V6.Addr(), ns: ns}
+	if h.port, err = h.addInterface(ifname, addr, n); err != nil {
 		h.Close()
-		return nil, fmt.Errorf("%s: %w", c.name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return h, nil
 }
 
-func (h *Host) configure(c hostConfig) error {
-	if err := h.openTAP(); err != nil {
-		return err
+// addInterface gives the host a TAP interface, and returns its other end.
+func (h *Host) addInterface(name string, addr Subnet, n byte) (*os.File, error) {
+	port, err := h.openTAP(name)
+	if err != nil {
+		return nil, err
 	}
 	quiet := [][2]string{ // addresses at once, and no chatter of IPv6's own
-		{"net.ipv6.conf." + ifname + ".accept_dad", "0"},
-		{"net.ipv6.conf." + ifname + ".addr_gen_mode", "1"},
-		{"net.ipv6.conf." + ifname + ".router_solicitations", "0"},
+		{"net.ipv6.conf." + name + ".accept_dad", "0"},
+		{"net.ipv6.conf." + name + ".addr_gen_mode", "1"},
+		{"net.ipv6.conf." + name + ".router_solicitations", "0"},
 	}
 	for _, s := range quiet {
-		if err := h.Sysctl(s[0], s[1]); err != nil {
-			return err
-		}
+		err = errors.Join(err, h.Sysctl(s[0], s[1]))
 	}
-	batch := fmt.Sprintf("link set dev lo up\nlink set dev %[1]s address %[2]s up\n"+
-		"addr add %[3]s dev %[1]s\naddr add %[4]s dev %[1]s nodad\n", ifname, c.mac, c.v4, c.v6)
-	return h.ns.Run(batch, "ip", "-batch", "-")
+	batch := fmt.Sprintf("link set dev lo up\nlink set dev %[1]s address 02:00:00:00:00:%02[2]x up\n"+
+		"addr add %[3]s dev %[1]s\naddr add %[4]s dev %[1]s nodad\n", name, n, addr.V4, addr.V6)
+	if err = errors.Join(err, h.ns.Run(batch, "ip", "-batch", "-")); err != nil {
+		port.Close()
+		return nil, err
+	}
+	h.ports = append(h.ports, port)
+	return port, nil
 }
 
-// openTAP makes the interface. It carries Ethernet frames without offloads,
-// so that captures hold whole segments with their true checksums.
-func (h *Host) openTAP() error {
-	return h.ns.Do(func() error {
+// route sends what is not local to a gateway.
+func (h *Host) route(v4, v6 netip.Addr) error {
+	return h.ns.Run(fmt.Sprintf("route add default via %s\nroute add default via %s\n", v4, v6),
+		"ip", "-batch", "-")
+}
+
+// openTAP makes an interface. It carries Ethernet frames without offloads, so
+// that captures hold whole segments with their true checksums.
+func (h *Host) openTAP(name string) (port *os.File, err error) {
+	err = h.ns.Do(func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("opening /dev/net/tun: %w", err)
 		}
-		req, err := unix.NewIfreq(ifname)
+		req, err := unix.NewIfreq(name)
 		if err == nil {
 			req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
 			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
@@ -82,9 +87,10 @@ func (h *Host) openTAP() error {
 			unix.Close(fd)
 			return fmt.Errorf("making a TAP interface: %w", err)
 		}
-		h.port = os.NewFile(uintptr(fd), "tap")
+		port = os.NewFile(uintptr(fd), "tap")
 		return nil
 	})
+	return port, err
 }
 
 // Sysctl sets a parameter of this host alone.
@@ -98,10 +104,10 @@ func (h *Host) Addr(f Family) netip.Addr {
 	return h.V4
 }
 
-// Close takes the interface away and lets go of the namespace.
+// Close takes the interfaces away and lets go of the namespace.
 func (h *Host) Close() {
-	if h.port != nil {
-		h.port.Close()
+	for _, p := range h.ports {
+		p.Close()
 	}
 	h.ns.Close()
 }

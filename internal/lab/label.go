@@ -22,7 +22,18 @@ type Label struct {
 	Did       string         `json:"did"`
 	// Expect lists the rules that ought to name the connection, as seen from
 	// the client's interface; none means that nothing is wrong with it.
-	Expect []string `json:"expect"`
+	// ExpectServer is the same as seen from the server's; nil: no difference.
+	Expect       []string `json:"expect"`
+	ExpectServer []string `json:"expect_server,omitzero"`
+}
+
+// MarshalJSON writes an empty list for nil, never null.
+func (l Label) MarshalJSON() ([]byte, error) {
+	if l.Expect == nil {
+		l.Expect = []string{}
+	}
+	type plain Label // without this method
+	return json.Marshal(plain(l))
 }
 
 // WriteLabels writes one JSON object a line into a new file.

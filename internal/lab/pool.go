@@ -47,8 +47,7 @@ type pool struct {
 // minute and three quarters.
 func RecordPool(path string, seed uint64) error {
 	n, err := NewNetwork(NetworkConfig{
-		V4:     netip.MustParsePrefix("192.0.2.0/24"),
-		V6:     netip.MustParsePrefix("2001:db8:0:7306::/64"),
+		Client: Subnet{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:0:7306::/64")},
 		OneWay: 900 * time.Microsecond,
 	})
 	if err != nil {

@@ -32,6 +32,7 @@ type Wire struct {
 	rules []Rule
 	fins  map[flowDir]tcp.Seq // end of the FIN that went that way
 	last  map[Dir]Frame       // the latest TCP segment of each direction
+	after map[Dir]func()      // called when a frame was delivered
 }
 
 type flowDir struct {
@@ -47,21 +48,23 @@ type delivery struct {
 // maxFrame holds an Ethernet frame with the interface's MTU of 1,500.
 const maxFrame = 2048
 
-// newWire joins two hosts with a one-way delay.
-func newWire(client, server *Host, oneWay time.Duration) *Wire {
+// newWire joins two interfaces, by the ends that this process holds, with a
+// one-way delay.
+func newWire(client, server *os.File, oneWay time.Duration) *Wire {
 	w := &Wire{
 		oneWay: oneWay,
-		ports:  map[Dir]*os.File{ToServer: server.port, ToClient: client.port},
+		ports:  map[Dir]*os.File{ToServer: server, ToClient: client},
 		queues: map[Dir]chan delivery{},
 		fins:   map[flowDir]tcp.Seq{},
 		last:   map[Dir]Frame{},
+		after:  map[Dir]func(){},
 	}
 	for d := range w.ports {
 		w.queues[d] = make(chan delivery, 1024)
 	}
 	w.done.Add(4)
-	go w.read(ToServer, client.port)
-	go w.read(ToClient, server.port)
+	go w.read(ToServer, client)
+	go w.read(ToClient, server)
 	go w.deliver(ToServer)
 	go w.deliver(ToClient)
 	return w
@@ -89,10 +92,24 @@ func (w *Wire) Last(d Dir) Frame {
 	return w.last[d]
 }
 
-// Inject writes a frame to the host at the end of a direction, as if it had
+// afterDelivery has f called whenever a frame was given to the host at the
+// end of a direction.
+func (w *Wire) afterDelivery(d Dir, f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.after[d] = f
+}
+
+// Inject gives a frame to the host at the end of a direction, as if it had
 // come along the wire.
 func (w *Wire) Inject(d Dir, raw []byte) error {
 	_, err := w.ports[d].Write(raw)
+	w.mu.Lock()
+	f := w.after[d]
+	w.mu.Unlock()
+	if f != nil {
+		f()
+	}
 	return err
 }
 
@@ -163,9 +180,9 @@ func (w *Wire) deliver(d Dir) {
 	}
 }
 
-// write gives a frame to a host. A host whose interface is gone or whose
-// queue is full loses it, as on any network.
-func (w *Wire) write(d Dir, raw []byte) { _, _ = w.ports[d].Write(raw) }
+// write is Inject for frames that the wire carries: a host whose interface is
+// gone or whose queue is full loses them, as on any network.
+func (w *Wire) write(d Dir, raw []byte) { _ = w.Inject(d, raw) }
 
 // wait returns when both hosts are closed and nothing is under way.
 func (w *Wire) wait() { w.done.Wait() }
@@ -175,7 +192,7 @@ func Blackhole(d Dir) Rule {
 	return func(f *Frame) Fate { return Fate{Drop: f.IsTCP() && f.Dir == d} }
 }
 
-// DropFirst drops the first n frames that match.
+// DropFirst drops the first n frames that match; all of them if n is negative.
 func DropFirst(n int, match func(*Frame) bool) Rule {
 	return func(f *Frame) Fate {
 		if n == 0 || !match(f) {
