@@ -129,7 +129,11 @@ func (b *builder) segment(l line) ([]byte, error) {
 	if end := p.seq + p.length + octets(l.flags); !l.flags.Has(tcp.RST) && int32(end-me.nxt) > 0 {
 		me.nxt = end
 	}
-	return p.frame(), nil
+	frame := p.frame()
+	if l.tso {
+		clearLength(frame)
+	}
+	return frame, nil
 }
 
 // timestamps fills the timestamp option: a clock of 1000 Hz with an offset of

@@ -50,6 +50,7 @@ type line struct {
 	nots, noopts                bool
 	active, passive             bool // an RST by a live socket, or by none
 	badsum                      bool
+	tso                         bool  // the IP header's length is 0: the host has yet to cut it
 	dup                         int64 // ns after which the same frame is captured again; 0 for never
 
 	icmp               bool
@@ -126,6 +127,8 @@ func (l *line) attribute(w string) error {
 		l.passive = true
 	case "badsum":
 		l.badsum = true
+	case "tso":
+		l.tso = true
 	case "old":
 		l.oldSeq, l.oldAck = true, true
 	case "oldseq":

@@ -15,6 +15,9 @@ const (
 	protoICMP = 1
 	protoTCP  = 6
 	protoICM6 = 58
+	etherIPv4 = 0x0800
+	etherIPv6 = 0x86dd
+	etherARP  = 0x0806
 )
 
 // packet is a TCP segment before it is encoded.
@@ -119,14 +122,14 @@ func datagram(v6 bool, src, dst host, proto, ttl uint8, id uint16, payload []byt
 	be := binary.BigEndian
 	f := []byte{2, 0, 0, 0, dst.kind, dst.n, 2, 0, 0, 0, src.kind, src.n}
 	if v6 {
-		f = be.AppendUint16(f, 0x86dd)
+		f = be.AppendUint16(f, etherIPv6)
 		f = be.AppendUint32(f, 6<<28)
 		f = be.AppendUint16(f, uint16(len(payload)))
 		f = append(f, proto, ttl)
 		f = append(append(f, src.addr(true)...), dst.addr(true)...)
 		return append(f, payload...)
 	}
-	f = be.AppendUint16(f, 0x0800)
+	f = be.AppendUint16(f, etherIPv4)
 	f = append(f, 0x45, 0)
 	f = be.AppendUint16(f, uint16(ip4Len+len(payload)))
 	f = be.AppendUint16(f, id)
@@ -134,6 +137,19 @@ func datagram(v6 bool, src, dst host, proto, ttl uint8, id uint16, payload []byt
 	f = append(append(f, src.addr(false)...), dst.addr(false)...)
 	be.PutUint16(f[etherLen+10:], checksum(f[etherLen:], 0))
 	return append(f, payload...)
+}
+
+// clearLength sets the length in the IP header of a frame to 0.
+func clearLength(f []byte) {
+	be := binary.BigEndian
+	if be.Uint16(f[etherLen-2:]) == etherIPv6 {
+		be.PutUint16(f[etherLen+4:], 0)
+		return
+	}
+	ip := f[etherLen : etherLen+ip4Len]
+	be.PutUint16(ip[2:], 0)
+	be.PutUint16(ip[10:], 0)
+	be.PutUint16(ip[10:], checksum(ip, 0))
 }
 
 // icmpError encodes an ICMP or ICMPv6 error that quotes the IP datagram of a
@@ -152,7 +168,7 @@ func icmpError(v6 bool, src, dst host, typ, code uint8, quoted []byte) []byte {
 
 // arp is a frame that is not IP: a host asks for its own address.
 func arp() []byte {
-	f := []byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 'R', 1, 0x08, 0x06}
+	f := []byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 'R', 1, etherARP >> 8, etherARP & 0xff}
 	f = append(f, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 'R', 1, 203, 0, 113, 1)
 	return append(f, 0, 0, 0, 0, 0, 0, 203, 0, 113, 1)
 }

@@ -2,8 +2,10 @@ package scenario
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 )
@@ -122,4 +124,26 @@ func (s *Scenario) cut() {
 		f := &s.Frames[i]
 		f.Data = f.Data[:min(len(f.Data), s.Snaplen)]
 	}
+}
+
+// ParseAll reads every transcript ("*/*.txt") of a file system, in the order of
+// their names.
+func ParseAll(fsys fs.FS) ([]*Scenario, error) {
+	names, err := fs.Glob(fsys, "*/*.txt")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*Scenario, 0, len(names))
+	for _, name := range names {
+		f, err := fsys.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Parse(name, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }

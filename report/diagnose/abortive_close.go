@@ -62,7 +62,10 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if r.SenderState == fsm.CloseWait {
 		evidence = append(evidence, finEvidence(f, s.Other()))
 	}
-	n := newFinding(f, app(f, s), sureOfAbort(r), evidence...)
+	n := newFinding(f, app(f, s), sureOfAbort(f), evidence...)
+	if mayHaveClosed(f, s) {
+		n.lower(f, Possible, reassembly.QualityMidstream)
+	}
 	read := "there was nothing for it to read"
 	if p.PayloadBytes > 0 {
 		read = "it had answered all that it received"

@@ -76,49 +76,54 @@ const (
 func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
-	if !sentFIN(f, s) || p.FINRef != 0 || !p.Sent {
-		return
+	if !sentFIN(f, s) || p.FINRef != 0 || !p.Sent || d.Ack == p.Nxt.Add(1) {
+		return // the last: it acknowledged one number more than was captured, the answer
 	}
 	state, until := stood(f, o)
 	if state != fsm.CloseWait || f.Reset.Ref != 0 && f.Reset.By == o {
 		return
 	}
-	if d.FINAckRef == 0 || !d.FINAcked {
-		unansweredUnseen(f, s, until, emit)
-		return
-	}
-	if d.Ack == p.Nxt.Add(1) {
-		return // it acknowledged one number more than was captured: the answer
-	}
-	if m := lateDataBefore(f, o, until); m != 0 && until-m < unansweredCertain {
+	if p.DataAfterPeerFIN > 0 && until-p.LastData < unansweredCertain {
 		return // a half-close in use
 	}
-	span := until - d.FINAckAt
+	since := d.FINAckAt
+	unseen := !d.FINAcked || d.FINAckRef == 0 || d.FINAckAt > until
+	inferred := unseen || d.FINAckAt-closedSince(f, s) > patience(f)
+	if inferred {
+		since = closedSince(f, s)
+	}
+	span := until - since
 	if span < patience(f) {
 		return
 	}
-	who := app(f, o)
-	n := newFinding(f, who, unansweredSure(span), finEvidence(f, s), finAckEvidence(f, s))
-	if p.DataAfterPeerFIN > 0 {
-		n.Confidence = Possible
+	if inferred && (d.FINRepeats > 0 || span < max(unansweredLikely, 9*f.RTT)) {
+		return
+	}
+	n := newFinding(f, app(f, o), unansweredSure(span), finEvidence(f, s), finAckEvidence(f, s))
+	n.Duration, n.Censored = span, until == f.Until
+	if f.Reset.Ref != 0 {
+		n.Evidence = append(n.Evidence, rstEvidence(f))
 	}
 	if span < unansweredCertain {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
-	if f.Midstream && p.PayloadBytes == 0 {
-		// Its own FIN may have been sent before the capture began.
+	switch {
+	case unseen, p.DataAfterPeerFIN > 0:
+		// The capture lost the acknowledgement, and may have lost the answer; or
+		// the half-close is in use, and the application still at work.
+		n.lower(f, Possible, 0)
+	case inferred:
+		n.lower(f, Likely, 0)
+	case mayHaveClosed(f, o):
 		n.lower(f, Possible, reassembly.QualityMidstream)
 	}
-	n.Duration, n.Censored = span, until == f.Until
-	n.Verdict = unansweredVerdict(f, s, span)
-	if !n.Censored && f.Reset.Ref != 0 {
-		n.Evidence = append(n.Evidence, rstEvidence(f))
-	}
+	n.Verdict = unansweredVerdict(f, s, span, inferred)
 	if n.rests(f, onSilence) {
 		emit(n)
 	}
 }
 
+// unansweredSure grades by how long the capture ran without an answer.
 func unansweredSure(span int64) Confidence {
 	switch {
 	case span >= unansweredCertain:
@@ -129,51 +134,23 @@ func unansweredSure(span int64) Confidence {
 	return Possible
 }
 
-// lateDataBefore is when side o last sent payload after it had acknowledged the
-// FIN, 0 for never.
-func lateDataBefore(f *reassembly.Flow, o tcp.Side, until int64) int64 {
-	p := f.Endpoint(o)
-	if p.DataAfterPeerFIN == 0 {
-		return 0
-	}
-	return min(max(p.LastData, 1), until)
-}
-
-func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64) string {
+// unansweredVerdict is the sentence. Where the acknowledgement is inferred it
+// says from what: a FIN that is not repeated although the capture runs on must
+// have been acknowledged.
+func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool) string {
 	o := s.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
-	after := ""
+	fact := fmt.Sprintf("acknowledged the %s's FIN after %s", role(f, s), Span(d.FINAckAt-d.FINAt))
+	if inferred {
+		fact = fmt.Sprintf("must have acknowledged the %s's FIN, which was not repeated,", role(f, s))
+	}
 	if p.DataAfterPeerFIN > 0 {
-		after = ", although it went on sending,"
+		fact += ", went on sending for a while"
 	}
 	gone := ""
-	if f.Reset.Ref != 0 && f.Reset.By == s {
+	if f.Reset.Ref != 0 {
 		gone = fmt.Sprintf(", when the %s gave up with an RST", role(f, s))
 	}
-	return fmt.Sprintf("%s acknowledged the %s's FIN after %s and%s did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
-		f.Addr(o), role(f, s), Span(d.FINAckAt-d.FINAt), after, Span(span), gone)
-}
-
-// unansweredUnseen raises the finding where the acknowledgement itself is not
-// in the capture: a FIN that is not repeated although the capture runs on must
-// have been acknowledged. That the capture lost one packet makes it possible
-// and no more, for it may have lost the answer too.
-func unansweredUnseen(f *reassembly.Flow, s tcp.Side, until int64, emit func(Finding)) {
-	d := f.Endpoint(s)
-	span := until - d.FINAt
-	if d.FINAckRef != 0 || d.FINRepeats > 0 || f.Reset.Ref != 0 || f.Endpoint(s.Other()).DataAfterPeerFIN > 0 ||
-		span < max(unansweredLikely, 9*f.RTT) {
-		return
-	}
-	if f.Midstream && f.Endpoint(s.Other()).PayloadBytes == 0 {
-		return
-	}
-	o := s.Other()
-	n := newFinding(f, app(f, o), Possible, finEvidence(f, s))
-	n.Duration, n.Censored = span, true
-	n.Verdict = fmt.Sprintf("%s sent its FIN once and did not repeat it within %s, so %s must have acknowledged it; its own FIN is not in the capture: its application may not have closed the socket (CLOSE_WAIT)",
-		f.Addr(s), Span(span), f.Addr(o))
-	if n.rests(f, onSilence) {
-		emit(n)
-	}
+	return fmt.Sprintf("%s %s and did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
+		f.Addr(o), fact, Span(span), gone)
 }

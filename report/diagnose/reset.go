@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
@@ -51,7 +52,7 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
 	if l, ok := findLatePayload(f); ok {
 		switch {
-		case !l.fresh, d.HalfCloseAlive, r.Class == reassembly.ResetActive:
+		case !l.fresh, d.HalfCloseAlive, l.taken, r.Class == reassembly.ResetActive:
 			return resetUnread // sent before the FIN, or read until it gave up
 		case late:
 			return resetLate
@@ -60,7 +61,7 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	}
 	switch {
 	case answersFIN(f) && r.Class != reassembly.ResetActive:
-		return kindAnsweringFIN(c, f, late)
+		return kindAnsweringFIN(c, f)
 	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
 		return resetUnread // payload that was on its way when the application closed
 	case foreign(f):
@@ -69,20 +70,22 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	return resetAfterFIN
 }
 
-// kindAnsweringFIN tells the three ways in which a FIN meets an RST.
-func kindAnsweringFIN(c *Context, f *reassembly.Flow, late bool) resetKind {
+// kindAnsweringFIN tells the ways in which a FIN meets an RST.
+func kindAnsweringFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
-	d := f.Endpoint(r.By)
+	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
 	since := timeWaitSince(f, r.By)
+	if since == 0 && d.FINAcked && r.InAnswerTo != p.FINRef {
+		since = p.FINAt // its first copy came in time, and may have been acknowledged
+	}
+	late := p.FINAt-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
 	switch {
-	case since != 0 && r.At-since >= int64(c.Profile.TwoMSL):
-		return resetNone // TIME_WAIT had run out: nothing is missing
-	case since != 0:
-		return resetForgotten
-	case !d.FINAcked:
-		return resetAfterFIN // the FINs crossed, and it never stood in FIN_WAIT_2
 	case late:
 		return resetLate
+	case since != 0 && r.At-since >= int64(c.Profile.TwoMSL):
+		return resetNone // TIME_WAIT had run out: nothing is missing
+	case since == 0 && !d.FINAcked:
+		return resetAfterFIN // the FINs crossed, and it never stood in FIN_WAIT_2
 	}
 	return resetForgotten
 }
@@ -109,7 +112,10 @@ func timeWaitSince(f *reassembly.Flow, s tcp.Side) (at int64) {
 type latePayload struct {
 	Evidence
 	octets uint32
-	fresh  bool // it had not been sent before
+	fresh  bool // it had not been sent before the FIN
+	// taken: the first of it drew no RST and was not repeated, so it must have
+	// been acknowledged although the capture does not show that.
+	taken bool
 }
 
 // findLatePayload looks for the last such payload before the reset.
@@ -122,13 +128,14 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 			continue
 		}
 		l.fresh = l.fresh || m.At <= p.LastData
+		l.taken = l.taken || f.Reset.At-m.At > patience(f) && p.Retransmits == 0
 		l.Ref, l.At, l.octets, ok = m.Ref, m.At, m.Packet.Number, true
 	}
 	if p.FINAcksPeer && p.FINRef != 0 && p.FINRef == p.LastDataRef && p.FINAt <= f.Reset.At {
 		l.Ref, l.At, l.octets, l.fresh, ok = p.FINRef, p.FINAt, p.LastDataLen, true, true
 	}
 	l.Side = o
-	l.What = fmt.Sprintf("the %s's payload after that, %d octets", role(f, o), l.octets)
+	l.What = fmt.Sprintf("the %s's payload after that, %s", role(f, o), octets(l.octets))
 	return l, ok
 }
 
@@ -174,13 +181,30 @@ func stalled(f *reassembly.Flow) bool {
 	return d.Retransmits > 0 && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)
 }
 
-// sureOfAbort is how sure it is that an RST was an abort by a live socket.
-func sureOfAbort(r *reassembly.Reset) Confidence {
+// sureOfAbort is how sure it is that an RST was an abort by a live socket: by
+// its header, and by the silence that followed. Nothing acknowledges an RST;
+// that its victim falls silent confirms it.
+func sureOfAbort(f *reassembly.Flow) Confidence {
+	r := &f.Reset
 	switch {
-	case r.Class == reassembly.ResetActive && r.InAnswerTo == 0:
+	case survived(f):
+		return Possible
+	case r.Class == reassembly.ResetActive && r.InAnswerTo == 0 && f.Until-r.At >= patience(f):
 		return Certain
 	case r.Class == reassembly.ResetActive, r.HasACK && r.InAnswerTo == 0:
 		return Likely
 	}
 	return Possible
+}
+
+// survived reports that the victim of the reset went on as if there had been
+// none: it was lost behind the tap, or somebody else sent it.
+func survived(f *reassembly.Flow) bool {
+	for i := range f.Steps {
+		s := &f.Steps[i]
+		if s.On == fsm.Revise && s.From == fsm.Closed && s.Side != f.Reset.By && s.At > f.Reset.At {
+			return true
+		}
+	}
+	return false
 }

@@ -52,11 +52,13 @@ func checkRSTAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	r := &f.Reset
 	s := r.By
-	sure := Certain
-	if r.Class != reassembly.ResetActive {
-		sure = Likely
-	}
+	sure := sureOfAbort(f)
 	n := newFinding(f, app(f, s), sure, finEvidence(f, s), rstEvidence(f))
+	if p := f.Endpoint(s.Other()); p.FINRef != 0 && p.FINAt <= r.At || mayHaveClosed(f, s.Other()) {
+		// The close may have been complete but for an acknowledgement that the
+		// capture does not hold.
+		n.lower(f, Possible, reassembly.QualityMidstream)
+	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Verdict = fmt.Sprintf("%s sent its FIN and reset the connection %s later, out of %s: its application did not wait for the %s to close",
 		f.Addr(s), Span(n.Duration), r.SenderState, role(f, s.Other()))

@@ -54,24 +54,24 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	r := &f.Reset
 	s, o := r.By, r.By.Other()
 	p := f.Endpoint(o)
-	at, ref, octets := r.UnreadAt, r.UnreadRef, p.LastDataLen
-	sure := max(sureOfAbort(r), Likely)
-	verdict := "%s reset the connection %s after the %s's last %d octets, which its application had not answered: it closed with payload unread"
+	payload := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o, What: fmt.Sprintf("the %s's payload, %s", role(f, o), octets(p.LastDataLen))}
+	size, sure := p.LastDataLen, max(sureOfAbort(f), Likely)
+	story := "reset the connection %s after the %s's last %s, which its application had not answered: it closed with payload unread"
+	fin := Evidence{}
 	if r.AfterFIN {
-		at, ref, sure = p.LastData, p.LastDataRef, Certain
+		fin = finEvidence(f, s)
+		payload.Ref, payload.At, sure = p.LastDataRef, p.LastData, Certain
+		story = "reset the connection %s after the %s's %s, which came after it had closed: it closed while payload was on its way"
 		if l, ok := findLatePayload(f); ok {
-			at, ref, octets, sure = l.At, l.Ref, l.octets, Likely
+			payload, size, sure = l.Evidence, l.octets, Likely
+			if l.fresh {
+				story = "had gone on reading after its FIN, and reset the connection %s after the %s's %s: it closed with payload unread"
+			}
 		}
-		verdict = "%s reset the connection %s after the %s's %d octets, which came after it had closed: it closed while payload was on its way"
 	}
-	payload := Evidence{Ref: ref, At: at, Side: o, What: fmt.Sprintf("the %s's payload, %d octets", role(f, o), octets)}
-	evidence := []Evidence{payload, rstEvidence(f)}
-	if r.AfterFIN {
-		evidence = append(evidence, finEvidence(f, s))
-	}
-	n := newFinding(f, app(f, s), sure, evidence...)
-	n.Duration = r.At - at
-	n.Verdict = fmt.Sprintf(verdict, f.Addr(s), Span(n.Duration), role(f, o), octets)
+	n := newFinding(f, app(f, s), sure, fin, payload, rstEvidence(f))
+	n.Duration = r.At - payload.At
+	n.Verdict = fmt.Sprintf("%s "+story, f.Addr(s), Span(n.Duration), role(f, o), octets(size))
 	if n.rests(f, onPayload) {
 		emit(n)
 	}

@@ -51,6 +51,12 @@ func patience(f *reassembly.Flow) int64 {
 	return max(2*f.RTT, delayedACK)
 }
 
+// mayHaveClosed reports that a side can have sent its FIN before the capture
+// began: nothing that it sent shows that it still could send.
+func mayHaveClosed(f *reassembly.Flow, s tcp.Side) bool {
+	return f.Role != reassembly.RoleSYN && f.Role != reassembly.RoleSYNACK && f.Endpoint(s).PayloadBytes == 0
+}
+
 // lostACK is an acknowledgement of a FIN that passed the tap and did not reach
 // the FIN's sender, which sent it again.
 type lostACK struct {

@@ -13,7 +13,7 @@ func timeWaitMissing() Rule {
 		Severity: Warning,
 		Doc:      timeWaitMissingDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 9293 §3.10.7.4", "RFC 1122 §4.2.2.13"},
-		Replaces: []string{"last-ack-lost", "rst-after-fin"},
+		Replaces: []string{"rst-after-fin"},
 		Check:    checkTimeWaitMissing,
 	}
 }
@@ -67,17 +67,18 @@ func checkTimeWaitMissing(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if since == 0 {
 		since, state = closedSince(f, s), "FIN_WAIT_2"
 	}
-	who, why := host(f, s), "its host had already forgotten the connection"
+	who, sender, why := host(f, s), f.Addr(s).String(), "its host had already forgotten the connection"
 	if foreign(f) {
-		who, why = Middlebox, fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have sent it",
+		who, sender = Middlebox, "somebody in the name of "+sender
+		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have sent it",
 			r.TTL, f.Endpoint(s).TTL)
 	}
 	n := newFinding(f, who, sure, finEvidence(f, s), finAckEvidence(f, s),
 		finEvidence(f, o), Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s's FIN again", role(f, o))},
 		rstEvidence(f))
 	n.Duration = r.At - since
-	n.Verdict = fmt.Sprintf("an RST in the name of %s answered the %s's FIN only %s after it should have entered %s: %s",
-		f.Addr(s), role(f, o), Span(n.Duration), state, why)
+	n.Verdict = fmt.Sprintf("%s answered the %s's FIN with an RST, only %s after it should have entered %s: %s",
+		sender, role(f, o), Span(n.Duration), state, why)
 	if n.rests(f, onClock) {
 		emit(n)
 	}

@@ -82,7 +82,7 @@ func reuseReason(f *reassembly.Flow) string {
 	prev, w := &f.Prev, f.Prev.TimeWaitSide
 	proof := ""
 	if isn := f.Endpoint(w).ISS; isn.Sub(prev.Nxt[w.Index()]) == recycled {
-		proof = fmt.Sprintf("; the %s's new initial sequence number, the old one's end plus %d, proves that it came out of TIME_WAIT", role(f, w), recycled)
+		proof = fmt.Sprintf("; the %s's new initial sequence number, the old one's end plus %s, proves that it came out of TIME_WAIT", role(f, w), count(recycled))
 	}
 	c := f.Client
 	higher := prev.Nxt[c.Index()].Less(f.Endpoint(c).ISS)

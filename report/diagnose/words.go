@@ -10,7 +10,7 @@ import (
 )
 
 // Span writes a duration in ns as reports do: "12 us", "0.4 ms", "312 ms",
-// "8.2 s", "8m41s", "2h05m". It rounds down: nothing lasted longer than said.
+// "8.2 s", "70 s", "8m41s", "2h05m". It rounds down: nothing lasted longer than said.
 func Span(ns int64) string {
 	d := time.Duration(max(ns, 0))
 	switch {
@@ -20,7 +20,7 @@ func Span(ns int64) string {
 		return tenths(d, time.Millisecond) + " ms"
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d/time.Millisecond)
-	case d < time.Minute:
+	case d < 100*time.Second:
 		return tenths(d, time.Second) + " s"
 	case d < time.Hour:
 		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
@@ -36,6 +36,23 @@ func tenths(d, unit time.Duration) string {
 	return strconv.FormatInt(int64(d/unit), 10)
 }
 
+// count writes a number with its thousands apart: "65,537".
+func count[N ~uint32 | ~uint64 | ~int](n N) string {
+	digits := strconv.FormatUint(uint64(n), 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// octets is "1 octet" or "1,448 octets".
+func octets(n uint32) string {
+	if n == 1 {
+		return "1 octet"
+	}
+	return count(n) + " octets"
+}
+
 // times is "once", "twice" or "N times".
 func times(n uint32) string {
 	switch n {
@@ -44,7 +61,7 @@ func times(n uint32) string {
 	case 2:
 		return "twice"
 	}
-	return fmt.Sprintf("%d times", n)
+	return count(n) + " times"
 }
 
 // role is "client" or "server".

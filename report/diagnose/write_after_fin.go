@@ -61,8 +61,8 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), l.Evidence, rstEvidence(f))
 	n.Duration = r.At - f.Endpoint(s).FINAt
-	n.Verdict = fmt.Sprintf("%s sent %d octets %s after it had been told that the %s closed, and got an RST: its application wrote to a connection that was over",
-		f.Addr(o), l.octets, Span(l.At-f.Endpoint(s).FINAt), role(f, s))
+	n.Verdict = fmt.Sprintf("%s sent %s %s after the %s's FIN, which it had acknowledged, and got an RST: its application wrote to a connection that was over",
+		f.Addr(o), octets(l.octets), Span(l.At-f.Endpoint(s).FINAt), role(f, s))
 	if n.rests(f, onPackets) {
 		emit(n)
 	}

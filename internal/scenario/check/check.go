@@ -217,3 +217,36 @@ func (c *checker) others() {
 		}
 	}
 }
+
+// String shows the result as a test's log should: flows, steps, marks and
+// findings.
+func (r Result) String() string {
+	var b strings.Builder
+	for _, f := range r.Flows {
+		fmt.Fprintf(&b, "\nflow %s: %s, %s/%s, handshake %s, quality %v\n", f.ID, f.Close,
+			f.Endpoint(f.Client).State, f.Endpoint(f.Server()).State, f.Handshake.Outcome, f.Quality.Names())
+		name := func(s tcp.Side) string {
+			if s == f.Client {
+				return "client"
+			}
+			return "server"
+		}
+		for _, s := range f.Steps {
+			fmt.Fprintf(&b, "  %9.3f #%-3d %s %s > %s %s %s\n", float64(s.At-f.Start)/1e9, s.Ref.Frame(),
+				name(s.Side), s.From, s.To, s.On, s.Basis)
+		}
+		for _, m := range f.Marks {
+			fmt.Fprintf(&b, "  %9.3f #%-3d %s: %s\n", float64(m.At-f.Start)/1e9, m.Ref.Frame(), name(m.Side), m.Kind)
+		}
+		if f.Reset.Ref != 0 {
+			fmt.Fprintf(&b, "  reset %+v\n", f.Reset)
+		}
+	}
+	for _, d := range r.Findings {
+		fmt.Fprintf(&b, "%s, %s, %s, %s, lowered by %v: %s\n", d.Rule, d.Severity, d.Confidence, d.Who, d.LoweredBy.Names(), d.Verdict)
+		for _, e := range d.Evidence {
+			fmt.Fprintf(&b, "  #%-3d %s\n", e.Ref.Frame(), e.What)
+		}
+	}
+	return b.String()
+}
