@@ -30,7 +30,7 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 		t.ordinary(e, s)
 	}
 	d := e.end(s.From)
-	d.lastAck, d.lastEnd = s.Ack, s.End()
+	d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
 	if s.Options&tcp.OptTimestamps != 0 {
 		d.tsval, d.tsecr = s.TSVal, s.TSEcr
 		d.bits |= hasTS

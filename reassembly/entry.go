@@ -54,8 +54,10 @@ func (e *entry) last() int64 { return max(e.ends[0].lastAt, e.ends[1].lastAt) }
 // end is one endpoint.
 type end struct {
 	bytes   uint64
-	lastAt  int64 // its last segment
+	lastAt  int64 // its last segment, copies of frames included
 	lastRef tcp.PacketRef
+	segAt   int64 // its last segment that was no copy
+	segRef  tcp.PacketRef
 	dataAt  int64 // its last new payload
 	dataRef tcp.PacketRef
 	timer   int64 // when its running timer expires, or expired
@@ -64,8 +66,8 @@ type end struct {
 	ack     tcp.Seq // the highest acknowledgement that it sent
 	edge    tcp.Seq // the highest right edge of the window that it advertised
 	finEnd  tcp.Seq // after its FIN
-	lastAck tcp.Seq // acknowledgement of its last segment
-	lastEnd tcp.Seq // end of its last segment
+	segAck  tcp.Seq // acknowledgement of that segment
+	segEnd  tcp.Seq // and its end
 	dataLen uint32
 	packets uint32
 	syn     uint32

@@ -8,7 +8,6 @@ import (
 // open works a SYN or a SYN-ACK in.
 func (t *Table) open(e *entry, s *tcp.Segment) {
 	if s.Flags&tcp.ACK == 0 {
-		e.bits |= flowSYN
 		t.sendsSYN(e, s)
 	} else {
 		e.bits |= flowSYNACK
@@ -27,12 +26,14 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 	case isLate(e, s):
 		d.takeLate(s)
 		d.bits |= sentSYN
+		e.bits |= flowSYN
 		e.client, e.role = s.From, RoleSYN
 		return
 	case d.has(sentAny) && d.state != fsm.Closed && p.state != fsm.SynSent || e.has(flowPending):
 		t.mark(e, SYNOnLive, s)
 		return
 	}
+	e.bits |= flowSYN
 	if e.role != RoleSYN {
 		e.client, e.role = s.From, RoleSYN
 	}

@@ -61,7 +61,7 @@ func (t *Table) rstProves(e *entry, s *tcp.Segment, class ResetClass) {
 	case d.has(presumedFIN) && p.has(sentFIN) && !answer && !s.Ack.Less(p.finEnd):
 		t.confirm(e, side, fsm.RecvFIN)
 		d.bits |= ackedFIN
-	case d.has(presumedFIN) && answer && !d.has(ackedFIN) && s.Seq == p.lastAck:
+	case d.has(presumedFIN) && answer && !d.has(ackedFIN) && s.Seq == p.segAck:
 		if t.retract(e, side, fsm.RecvFIN, s) {
 			d.bits &^= gotFIN
 		}
@@ -128,9 +128,9 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 		By: s.From, At: s.At, Ref: s.Ref, Class: classOfRST(d, s), HasACK: s.Flags&tcp.ACK != 0,
 		TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
 	}
-	passive := !r.HasACK && s.Seq == p.lastAck || r.HasACK && s.Window == 0 && s.Ack == p.lastEnd
-	if passive && p.packets > 0 && s.At-p.lastAt <= max(2*e.rtt, 500e6) {
-		r.InAnswerTo, r.AnswerAt = p.lastRef, p.lastAt
+	passive := !r.HasACK && s.Seq == p.segAck || r.HasACK && s.Window == 0 && s.Ack == p.segEnd
+	if passive && p.segRef != 0 && s.At-p.segAt <= max(2*e.rtt, 500e6) {
+		r.InAnswerTo, r.AnswerAt = p.segRef, p.segAt
 	}
 	acked := d.has(hasAck) && p.dataAt != 0 && !d.ack.Less(p.nxt) || r.HasACK && !s.Ack.Less(p.nxt)
 	if p.dataAt > d.dataAt && acked {
