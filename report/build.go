@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/report/diagnose"
@@ -86,12 +87,21 @@ func (r *Report) note(format string, args ...any) {
 	r.Health.Notes = append(r.Health.Notes, Note{Text: fmt.Sprintf(format, args...), File: -1})
 }
 
+// Tell is a note in words, with the source and the frame that it is about.
+func (r *Report) Tell(n *Note) string {
+	if n.File < 0 || n.File >= len(r.Sources) {
+		return Printable(n.Text)
+	}
+	s := r.Sources[n.File].Name + ": " + n.Text
+	if frame := n.Ref.Frame(); frame != 0 && !strings.Contains(n.Text, "frame "+Count(frame)) {
+		s += " (frame " + Count(frame) + ")"
+	}
+	return Printable(s)
+}
+
 // remarks notes what the counters say, in the order of what it costs.
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
-	if h.KernelDrops > 0 {
-		r.note("the capture lost %s: no finding is surer than likely", Plural(h.KernelDrops, "packet", "packets"))
-	}
 	if h.EvictedFlows > 0 {
 		r.note("%s judged early, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))

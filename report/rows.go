@@ -16,17 +16,20 @@ type Row struct {
 	Severity   diagnose.Severity
 	Confidence diagnose.Confidence
 	FlowCount  uint64
-	Services   []netip.AddrPort // that have a group of their own, the most harmful first
-	Client     netip.Addr       // of all findings; invalid when there are several
-	First      int64
-	Longest    int64  // ns
-	Group      *Group // the most harmful one
+	// Services that have a group of their own, the most harmful first; the
+	// invalid one, for those that have none, last.
+	Services []netip.AddrPort
+	Client   netip.Addr // of all findings; invalid when there are several
+	First    int64
+	Longest  int64  // ns
+	Group    *Group // the most harmful one
 }
 
 // Rows folds the groups, the most harmful first.
 func (r *Report) Rows() []Row {
 	var rows []Row
 	at := map[groupKey]int{}
+	rest := map[groupKey]bool{}
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		k := groupKey{rule: g.Rule, who: g.Who}
@@ -41,7 +44,11 @@ func (r *Report) Rows() []Row {
 		}
 		row := &rows[n]
 		row.FlowCount += g.FlowCount
-		row.Services = append(row.Services, g.Service)
+		if g.Service.IsValid() {
+			row.Services = append(row.Services, g.Service)
+		} else {
+			rest[k] = true
+		}
 		if row.Client != g.Client {
 			row.Client = netip.Addr{}
 		}
@@ -49,6 +56,10 @@ func (r *Report) Rows() []Row {
 		row.Longest = max(row.Longest, g.Longest)
 		row.Severity = min(row.Severity, g.Severity)
 		row.Confidence = min(row.Confidence, g.Confidence)
+	}
+	for k := range rest {
+		row := &rows[at[k]]
+		row.Services = append(row.Services, netip.AddrPort{})
 	}
 	slices.SortStableFunc(rows, func(a, b Row) int {
 		return cmp.Or(

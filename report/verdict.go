@@ -22,7 +22,7 @@ func (r *Report) verdict() []string {
 	case r.Flows == 0:
 		return []string{r.nothing()}
 	}
-	out := r.cannot()
+	out, judged := r.cannot()
 	bad, remarks := 0, uint64(0)
 	for _, row := range r.Rows() {
 		if row.Severity == diagnose.Info {
@@ -36,8 +36,12 @@ func (r *Report) verdict() []string {
 			out = append(out, row.why()...)
 		}
 	}
-	if bad == 0 {
+	switch {
+	case bad > 0:
+	case judged:
 		out = append(out, r.fine(remarks))
+	default:
+		out = append(out, "Nothing wrong was found in what can be seen.")
 	}
 	return out
 }
@@ -54,9 +58,9 @@ func (r *Report) nothing() string {
 	return s + "."
 }
 
-// cannot leads the verdict when the capture cannot answer.
-func (r *Report) cannot() []string {
-	var out []string
+// cannot leads the verdict when the capture cannot answer. judged is false when
+// it cannot for most flows.
+func (r *Report) cannot() (out []string, judged bool) {
 	if p := r.percent(r.Health.OneWay); p >= blind {
 		out = append(out, fmt.Sprintf("Only one direction was captured on %d%% of flows; teardown cannot be judged there.", p))
 	}
@@ -68,7 +72,7 @@ func (r *Report) cannot() []string {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")
 	}
-	return out
+	return out, r.percent(r.Health.OneWay) < blind && r.percent(r.Health.Filtered) < blind
 }
 
 func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
@@ -127,7 +131,7 @@ func (r *Report) tell(row *Row) string {
 func (row *Row) subject(side string) string {
 	if side == "server" {
 		if s := row.to(""); s != "" {
-			return s
+			return strings.ToUpper(s[:1]) + s[1:]
 		}
 		return "Servers"
 	}
@@ -136,15 +140,21 @@ func (row *Row) subject(side string) string {
 
 // to names the services behind a row after the words given, "" without any.
 func (row *Row) to(words string) string {
-	switch n := len(row.Services); {
+	named := row.Services
+	if n := len(named); !named[n-1].IsValid() {
+		named = named[:n-1] // the group of those that are not told apart
+	}
+	switch n := len(named); {
+	case n == 0:
+		return ""
+	case n < len(row.Services):
+		return words + "more than " + Count(uint64(n)) + " services"
 	case n > 2:
 		return words + Count(uint64(n)) + " services"
-	case n == 2 && row.Services[0].IsValid() && row.Services[1].IsValid():
-		return words + row.Services[0].String() + " and " + row.Services[1].String()
-	case row.Services[0].IsValid():
-		return words + row.Services[0].String()
+	case n == 2:
+		return words + named[0].String() + " and " + named[1].String()
 	}
-	return ""
+	return words + named[0].String()
 }
 
 // by names a party that is no endpoint.

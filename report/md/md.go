@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/lastack/lastack/report"
 	"github.com/lastack/lastack/report/diagnose"
@@ -43,11 +44,16 @@ type document struct {
 
 func (d *document) line(format string, args ...any) { fmt.Fprintf(&d.b, format+"\n", args...) }
 
-// escape keeps names that others chose from being taken for Markdown.
+// escape keeps names that others chose from being taken for Markdown. An
+// underscore inside a word is none.
 func escape(s string) string {
 	var b strings.Builder
-	for _, c := range report.Printable(s) {
-		if strings.ContainsRune("\\`*_{}[]<>#|~!", c) {
+	runes := []rune(report.Printable(s))
+	inWord := func(i int) bool {
+		return i >= 0 && i < len(runes) && (unicode.IsLetter(runes[i]) || unicode.IsDigit(runes[i]))
+	}
+	for i, c := range runes {
+		if strings.ContainsRune("\\`*{}[]<>#|~!", c) || c == '_' && !(inWord(i-1) && inWord(i+1)) {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(c)
@@ -129,7 +135,11 @@ func (d *document) example(g *report.Group) {
 		return
 	}
 	f := g.Flow
-	d.line("The worst %s: client %s, server %s (C and S below)", g.Rule, f.Addr(f.Client), f.Addr(f.Server()))
+	worst := ""
+	if g.FlowCount > 1 {
+		worst = ", the worst"
+	}
+	d.line("%s%s: client %s, server %s (C and S below)", g.Rule, worst, f.Addr(f.Client), f.Addr(f.Server()))
 	d.line("")
 	d.line("```")
 	for _, l := range drawn {
@@ -159,7 +169,7 @@ func (d *document) capture() {
 			d.line("- %d more remarks", len(h.Notes)-notes)
 			break
 		}
-		d.line("- %s", d.note(&n))
+		d.line("- %s", escape(r.Tell(&n)))
 	}
 	for i, s := range r.Sources {
 		if i == sources {
@@ -174,15 +184,4 @@ func (d *document) capture() {
 	}
 	d.line("")
 	d.line("lastack %s", r.Meta.Version)
-}
-
-func (d *document) note(n *report.Note) string {
-	s := escape(n.Text)
-	if n.File >= 0 && n.File < len(d.r.Sources) {
-		s = escape(d.r.Sources[n.File].Name) + ": " + s
-		if n.Ref != 0 {
-			s += fmt.Sprintf(" (frame %d)", n.Ref.Frame())
-		}
-	}
-	return s
 }

@@ -64,12 +64,12 @@ func (p *page) example(g *report.Group, n int) {
 		return
 	}
 	f := g.Flow
-	title := "the flow"
+	worst := ""
 	if g.FlowCount > 1 {
-		title = "worst"
+		worst = ", worst"
 	}
 	p.line("")
-	p.line("  %s, %s: client %s  server %s", g.Rule, title, f.Addr(f.Client), f.Addr(f.Server()))
+	p.line("  %s%s: client %s  server %s", g.Rule, worst, f.Addr(f.Client), f.Addr(f.Server()))
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
@@ -175,11 +175,15 @@ func (p *page) table(list []report.Row) {
 	if !p.o.All {
 		shown = list[:min(len(list), rows)]
 	}
-	stamp := len(p.clock.Stamp(list[0].First))
-	p.line("  %-24s %7s %-11s %-8s %-*s %s", "FINDING", "FLOWS", "WHO", "SURE", stamp, "FIRST SEEN", "EXAMPLE")
+	stamp, rule := len("FIRST SEEN"), len("FINDING")
+	for i := range shown {
+		stamp = max(stamp, len(p.clock.Stamp(shown[i].First)))
+		rule = max(rule, len(shown[i].Rule))
+	}
+	p.line("  %-*s %7s %-11s %-8s %-*s %s", rule, "FINDING", "FLOWS", "WHO", "SURE", stamp, "FIRST SEEN", "EXAMPLE")
 	for i := range shown {
 		row := &shown[i]
-		text := fmt.Sprintf("%s %-24s %7s %-11s %-8s %-*s ", mark(row.Severity), row.Rule,
+		text := fmt.Sprintf("%s %-*s %7s %-11s %-8s %-*s ", mark(row.Severity), rule, row.Rule,
 			report.Count(row.FlowCount), row.Who, row.Confidence, stamp, p.clock.Stamp(row.First))
 		p.line("%s", p.paint(row.Severity, text+p.frames(&row.Group.Example, width-len(text))))
 	}
@@ -251,19 +255,8 @@ func (p *page) capture() {
 			p.line("    %d more remarks in the other reports.", len(h.Notes)-notes)
 			break
 		}
-		p.paragraph("    ", "    ", p.note(&n))
+		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
 	}
-}
-
-func (p *page) note(n *report.Note) string {
-	s := n.Text
-	if n.File >= 0 && n.File < len(p.r.Sources) {
-		s = short(p.r.Sources[n.File].Name, 30) + ": " + s
-		if n.Ref != 0 {
-			s += fmt.Sprintf(" (frame %d)", n.Ref.Frame())
-		}
-	}
-	return report.Printable(s) + "."
 }
 
 func (p *page) more(list []report.Row) {

@@ -1,0 +1,79 @@
+package md_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lastack/lastack/internal/canonical"
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/md"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew, to be read before they are committed")
+
+func TestGolden(t *testing.T) {
+	for name, r := range canonical.Reports() {
+		t.Run(name, func(t *testing.T) {
+			got := render(t, r)
+			file := filepath.Join("testdata", name+".md")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got); d != "" {
+				t.Errorf("%s (-want +got):\n%s", file, d)
+			}
+		})
+	}
+}
+
+// However much there is to say, the document stays short.
+func TestShort(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for range 40 {
+		g := r.Groups[len(r.Groups)-1]
+		g.Rule += "x"
+		r.Groups = append(r.Groups, g)
+		r.Sources = append(r.Sources, r.Sources[0])
+		r.Health.Notes = append(r.Health.Notes, r.Health.Notes[0])
+	}
+	if n := strings.Count(render(t, r), "\n"); n > 60 {
+		t.Errorf("%d lines, more than 60", n)
+	}
+}
+
+// What others chose must not become markup.
+func TestEscaped(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	r.Sources[0].Name = "<script>|[x](http://x)\n# `x`"
+	out := render(t, r)
+	for line := range strings.Lines(out) {
+		bare := strings.NewReplacer(`\<`, "", `\|`, "", `\[`, "", `\]`, "", "\\`", "", `\#`, "").Replace(line)
+		if strings.Contains(line, "script") && strings.ContainsAny(bare, "<|[]`") {
+			t.Errorf("markup in %q", line)
+		}
+	}
+	if !strings.Contains(out, "script") {
+		t.Error("the name is not there")
+	}
+}
+
+func render(t *testing.T, r *report.Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := md.Write(&b, r, report.Clock{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}

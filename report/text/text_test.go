@@ -1,0 +1,130 @@
+package text_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lastack/lastack/internal/canonical"
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/text"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew, to be read before they are committed")
+
+func TestGolden(t *testing.T) {
+	for name, r := range canonical.Reports() {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := text.Write(&b, r, text.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".txt", b.Bytes())
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s (-want +got):\n%s", file, d)
+	}
+}
+
+// Nothing that a name holds may steer the terminal, and nothing but names and
+// the display filter, which is there to be copied, may be wider than it is.
+func TestPlain(t *testing.T) {
+	for name, r := range canonical.Reports() {
+		var b bytes.Buffer
+		if err := text.Write(&b, r, text.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		for n, line := range strings.Split(b.String(), "\n") {
+			if i := strings.IndexFunc(line, func(c rune) bool { return c < ' ' || c > '~' }); i >= 0 {
+				t.Errorf("%s:%d: character %q", name, n+1, line[i])
+			}
+			if len(line) > 80 && !strings.HasPrefix(line, "  Wireshark:") {
+				t.Errorf("%s:%d: %d characters: %s", name, n+1, len(line), line)
+			}
+			if strings.TrimRight(line, " ") != line {
+				t.Errorf("%s:%d: blanks at the end", name, n+1)
+			}
+		}
+	}
+}
+
+func TestColor(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	var plain, color bytes.Buffer
+	if err := text.Write(&plain, r, text.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := text.Write(&color, r, text.Options{Color: true}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(color.String(), "\x1b[31m! fin-unanswered") {
+		t.Error("the error is not red")
+	}
+	bare := strings.NewReplacer("\x1b[31m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(color.String())
+	if bare != plain.String() {
+		t.Error("colours change more than colours")
+	}
+}
+
+func TestAll(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for range 6 { // more kinds than the first screen lists
+		g := r.Groups[len(r.Groups)-1]
+		g.Rule += "x"
+		r.Groups = append(r.Groups, g)
+	}
+	first, all := render(t, r, text.Options{}), render(t, r, text.Options{All: true})
+	if !strings.Contains(first, "more kinds of findings: --findings all") {
+		t.Error("the first screen does not say that there is more")
+	}
+	for _, g := range r.Groups {
+		if !strings.Contains(all, g.Rule) {
+			t.Errorf("%s is not listed", g.Rule)
+		}
+	}
+}
+
+func TestClocks(t *testing.T) {
+	r := canonical.Reports()["fin-unanswered"]
+	for _, c := range []struct {
+		clock report.Clock
+		want  string
+	}{
+		{report.Clock{}, "14:00:02.050"},
+		{report.Clock{Epoch: true}, "1769868002.050"},
+		{report.Clock{Relative: true}, "+0.050"},
+	} {
+		if out := render(t, r, text.Options{Clock: c.clock}); !strings.Contains(out, c.want) {
+			t.Errorf("%+v: no %s in\n%s", c.clock, c.want, out)
+		}
+	}
+}
+
+func render(t *testing.T, r *report.Report, o text.Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := text.Write(&b, r, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
