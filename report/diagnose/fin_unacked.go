@@ -62,6 +62,9 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 	if !sentFIN(f, s) || d.FINAcked || d.FINRepeats == 0 || !p.Sent || f.Reset.Ref != 0 {
 		return
 	}
+	if p.SentAck && d.FINEnd.LessEq(p.Ack) {
+		return // what the peer acknowledges lies beyond: the FIN is an old one
+	}
 	if _, lost := findLostACK(f, s); lost {
 		return // it was acknowledged, and that passed the tap
 	}

@@ -33,7 +33,7 @@ Signature
 
 Look-alikes
   A repetition that crossed the acknowledgement: it comes within a round trip of
-  it, and is not counted.
+  it, or the next acknowledgement meets a host that has closed by then (RST).
   Copies of one frame: put aside by IP identification or identical headers.
   The first FIN of the close: ack-of-fin-lost.
 
@@ -99,6 +99,9 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	l, ok := findLostACK(f, s)
 	if !ok || l.second != second {
 		return
+	}
+	if r := &f.Reset; r.Ref != 0 && r.By == s && r.At > l.again.At && answersNoSocket(r) {
+		return // its host had closed by then: the acknowledgement had arrived, and crossed the repetition
 	}
 	gap := l.again.At - l.ack.At
 	sure := sureOfLoss(f, gap)

@@ -49,6 +49,9 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
 	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
+	if farewell(f) {
+		return resetAfterFIN
+	}
 	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
 	if l, ok := findLatePayload(f); ok {
 		switch {
@@ -130,6 +133,9 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 		l.fresh = l.fresh || m.At <= p.LastData
 		l.taken = l.taken || f.Reset.At-m.At > patience(f) && p.Retransmits == 0
 		l.Ref, l.At, l.octets, ok = m.Ref, m.At, m.Packet.Number, true
+		if m.Packet.Flags.Has(tcp.FIN) {
+			l.octets = p.LastDataLen // the number is the FIN's
+		}
 	}
 	if p.FINAcksPeer && p.FINRef != 0 && p.FINRef == p.LastDataRef && p.FINAt <= f.Reset.At {
 		l.Ref, l.At, l.octets, l.fresh, ok = p.FINRef, p.FINAt, p.LastDataLen, true, true
@@ -137,6 +143,19 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 	l.Side = o
 	l.What = fmt.Sprintf("the %s's payload after that, %s", role(f, o), octets(l.octets))
 	return l, ok
+}
+
+// alert is how many octets a goodbye may have: a close_notify of the largest
+// cipher behind an HTTP/2 GOAWAY.
+const alert = 96
+
+// farewell reports that all the payload that the peer sent after the FIN was a
+// few octets on its own way out: the closing alert of TLS (RFC 8446 §6.1), a
+// GOAWAY. Both sides were done, and nothing of worth was lost.
+func farewell(f *reassembly.Flow) bool {
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
+	return p.FIN > 0 && p.DataAfterPeerFIN <= 1 && p.LastData > d.FINAt && p.LastDataLen <= alert &&
+		f.Reset.At-d.FINAt <= 5*patience(f)
 }
 
 // answersFIN reports whether the reset answers the peer's FIN or a repetition.

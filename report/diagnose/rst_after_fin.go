@@ -27,7 +27,9 @@ Signature
   answers neither payload nor a late FIN of the peer.
 
 Look-alikes
-  An RST in answer to payload: write-after-fin, rst-unread-data.
+  An RST in answer to payload: write-after-fin, rst-unread-data. But a few
+  octets that the other side sends together with its own FIN, such as the
+  closing alert of TLS, are a goodbye and stay here.
   An RST in answer to the peer's FIN by a host without the socket:
   time-wait-missing, late-close-reset.
   An RST after both FINs were acknowledged: an orderly close, nothing is found.
@@ -62,6 +64,10 @@ func checkRSTAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Verdict = fmt.Sprintf("%s sent its FIN and reset the connection %s later, out of %s: its application did not wait for the %s to close",
 		f.Addr(s), Span(n.Duration), r.SenderState, role(f, s.Other()))
+	if p := f.Endpoint(s.Other()); farewell(f) {
+		n.Verdict = fmt.Sprintf("%s sent its FIN and reset the connection %s later, when the %s said goodbye with %s and its own FIN: its application did not wait for that",
+			f.Addr(s), Span(n.Duration), role(f, s.Other()), octets(p.LastDataLen))
+	}
 	if n.rests(f, onPayload) {
 		emit(n)
 	}

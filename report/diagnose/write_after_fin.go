@@ -34,6 +34,8 @@ Look-alikes
   Payload that was already on its way when the FIN came: its acknowledgement
   number does not cover the FIN. That is the closer's doing: rst-unread-data.
   The same after the FIN_WAIT_2 timeout: late-close-reset.
+  A goodbye of a few octets together with the writer's own FIN, such as the
+  closing alert of TLS: rst-after-fin.
 
 What it usually is
   A pooled connection used again after the server had closed it for idleness.
@@ -60,6 +62,9 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		sure = Likely
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), l.Evidence, rstEvidence(f))
+	if l.octets <= alert && f.Until-l.At < patience(f) {
+		n.lower(f, Possible, reassembly.QualityEndsEarly) // its own FIN may follow, and make it a goodbye
+	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Verdict = fmt.Sprintf("%s sent %s %s after the %s's FIN, which it had acknowledged, and got an RST: its application wrote to a connection that was over",
 		f.Addr(o), octets(l.octets), Span(l.At-f.Endpoint(s).FINAt), role(f, s))
