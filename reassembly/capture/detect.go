@@ -113,10 +113,7 @@ var magics = [...]struct {
 	{0, "SQLite format 3\x00", "an SQLite database"},
 	{0, "PAR1", "a Parquet file"},
 	{0, "\xd0\xcf\x11\xe0", "an old Microsoft Office document"},
-	// pcapng whose line breaks were converted on the way.
 	{0, "\n\r\r\n", "pcapng with a damaged header"},
-	{0, "\n\n\n", "perhaps pcapng, damaged by a transfer in text mode"},
-	{0, "\n\r\n\r\n", "perhaps pcapng, damaged by a transfer in text mode"},
 }
 
 // found names what b begins, as far as it can be told.
@@ -129,6 +126,9 @@ func found(b []byte) string {
 			return m.name
 		}
 	}
+	if textModePcapng(b) {
+		return "pcapng, damaged by a transfer in text mode"
+	}
 	if name := foundText(b); name != "" {
 		return name
 	}
@@ -137,6 +137,16 @@ func found(b []byte) string {
 	}
 	n := min(len(b), 8)
 	return fmt.Sprintf("data of an unknown kind that begins with % x", b[:n])
+}
+
+// textModePcapng reports whether b is a section header whose line breaks have
+// been converted. The first four bytes of pcapng are there to show that.
+func textModePcapng(b []byte) bool {
+	if b[0] != '\n' && b[0] != '\r' {
+		return false
+	}
+	b = b[:min(len(b), 20)]
+	return bytes.Contains(b, []byte("\x4d\x3c\x2b\x1a")) || bytes.Contains(b, []byte("\x1a\x2b\x3c\x4d"))
 }
 
 // foundText names a text by how it begins, "" if b is no text.

@@ -58,6 +58,9 @@ func (f *Filter) Match(linkType uint16, fr *Frame) (bool, error) {
 		if p == nil {
 			p = new(program)
 			p.match, p.err = compile(f.expr, linkType)
+			if errors.Is(p.err, errRejectsAll) { // true, and no error where other link types are about
+				p.match, p.err = func(*Frame) bool { return false }, nil
+			}
 			if p.err != nil {
 				p.err = fmt.Errorf("filter %q cannot be used with link type %d: %w", f.expr, linkType, p.err)
 			}
@@ -74,4 +77,8 @@ func (f *Filter) Match(linkType uint16, fr *Frame) (bool, error) {
 // matcher is a compiled expression.
 type matcher func(fr *Frame) bool
 
-var errNoLibpcap = errors.New("filters and live capture need libpcap, which this build of the program is without; it reads files")
+// errRejectsAll is what compile returns for an expression that no frame of the
+// link type can match.
+var errRejectsAll = errors.New("no packet can match it")
+
+var errNoLibpcap = errors.New("filters and live capture need libpcap, and this program was built without it (CGO_ENABLED=0)")

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/pcap"
@@ -23,6 +24,9 @@ func compile(expr string, linkType uint16) (matcher, error) {
 	defer handle.Close()
 	bpf, err := handle.NewBPF(expr)
 	if err != nil {
+		if strings.Contains(err.Error(), "rejects all packets") {
+			err = errRejectsAll
+		}
 		return nil, err
 	}
 	nothing := make([]byte, 1)

@@ -171,9 +171,7 @@ func TestSHA256(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := len(drain(t, s)); n != 1 {
-				t.Errorf("%s: %d frames", name, n)
-			}
+			drain(t, s)
 			got := s.Info().SHA256
 			if !o.SHA256 && got != "" || o.SHA256 && got != want {
 				t.Errorf("%s, %s: %q, want %s", name, source, got, want)
@@ -339,7 +337,8 @@ func TestNotACapture(t *testing.T) {
 		{"\x01\x02\x03\xfe\xfd\xfc\xfb\xfa\xf9", "is not a capture but data of an unknown kind that begins with 01 02 03 fe fd fc fb fa"},
 		{"\xd4\xc3\xb2\xa1\x02\x00", "ends inside the pcap file header"},
 		{"\xd4\xc3\xb2\xa1\x01\x00\x04\x00" + strings.Repeat("\x00", 16), "is pcap of a version before 2.0, which cannot be read"},
-		{"\n\n\r\n\n\x1c\x00\x00\x00", "is not a capture but a text that begins with \"\""},
+		{"\n\r\n\x1c\x00\x00\x00\x4d\x3c\x2b\x1a\x01\x00", "is not a capture but pcapng, damaged by a transfer in text mode"},
+		{"\r\n\r\r\r\n\x00\x00\x00\x1c\x1a\x2b\x3c\x4d\x00\x01", "is not a capture but pcapng, damaged by a transfer in text mode"},
 		{"\x1f\x8b\x08\x00", "the gzip data is cut off"},
 		{"\x28\xb5\x2f\xfd", "the zstd data is cut off"},
 		{"\xfd7zXZ\x00\x00\x04", "the xz data is cut off"},
