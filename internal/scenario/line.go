@@ -62,16 +62,13 @@ type line struct {
 // "TIME R > DST icmp TYPE/CODE" or "TIME end".
 func parseLine(text string, no int) (line, error) {
 	l := line{no: no}
-	if i := strings.IndexByte(text, '('); i >= 0 && strings.Contains(text, " end") {
-		text = text[:i] // "90.00 end  (the capture ran until then)"
-	}
 	w := strings.Fields(text)
 	var err error
 	if l.at, l.relative, err = parseTime(w[0]); err != nil {
 		return l, err
 	}
-	if len(w) == 2 && w[1] == "end" {
-		l.end = true
+	if len(w) >= 2 && w[1] == "end" && (len(w) == 2 || w[2][0] == '(') {
+		l.end = true // what follows is a remark
 		return l, nil
 	}
 	if len(w) < 5 || w[2] != ">" {
