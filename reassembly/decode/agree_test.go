@@ -139,10 +139,12 @@ func u32At(b []byte, at int) uint32 {
 // agreement holds the fast path, the slow path and gopacket against each
 // other, and counts what it could compare.
 type agreement struct {
-	ref                reference
-	quick, slow        *decode.Decoder
-	fast, gopacket     int // frames that took the fast path, that gopacket decoded
-	segments, wholeOne int
+	ref         reference
+	quick, slow *decode.Decoder
+
+	// Frames that took the fast path, that gopacket decoded, and those of the
+	// latter with options that it accepted.
+	fast, gopacket, whole int
 }
 
 func newAgreement() *agreement {
@@ -181,7 +183,7 @@ func (a *agreement) check(link uint16, data []byte, wire uint32) string {
 	if !whole {
 		return ""
 	}
-	a.wholeOne++
+	a.whole++
 	if got.Options&opts != want.Options || got.MSS != want.MSS || got.WScale != want.WScale ||
 		got.TSVal != want.TSVal || got.TSEcr != want.TSEcr || got.NSACK != want.NSACK || got.SACK != want.SACK {
 		return "the options do not agree"
@@ -219,8 +221,8 @@ func TestAgreeOnCorpus(t *testing.T) {
 		})
 	}
 	for _, a := range []*agreement{a, damaged} {
-		if a.fast < 20000 || a.gopacket < 20000 || a.wholeOne < 20000 {
-			t.Errorf("compared too little: %d on the fast path, %d with gopacket, %d with options", a.fast, a.gopacket, a.wholeOne)
+		if a.fast < 20000 || a.gopacket < 20000 || a.whole < 20000 {
+			t.Errorf("compared too little: %d on the fast path, %d with gopacket, %d with options", a.fast, a.gopacket, a.whole)
 		}
 	}
 }
@@ -287,7 +289,7 @@ func TestAgreeOnGenerated(t *testing.T) {
 			t.Fatalf("%s: link %d, %x", bad, link, data)
 		}
 	})
-	if a.fast == 0 || a.wholeOne == 0 {
+	if a.fast == 0 || a.whole == 0 {
 		t.Errorf("compared nothing: %+v", a)
 	}
 }

@@ -157,11 +157,11 @@ func (d *Decoder) Decode(link uint16, data []byte, wireLen uint32, at int64, ref
 // slow decodes any frame, one header after the other.
 func (d *Decoder) slow(link uint16, data []byte, wireLen uint32, at int64, ref tcp.PacketRef, out *tcp.Segment) (r Result) {
 	d.pk = packet{at: at, ref: ref, out: out, snapped: int64(wireLen) > int64(len(data))}
-	// gopacket's decoders index before they check in places. What they may
-	// read is checked before each call; this is the second line.
+	// No bytes are known that make any decoder fail, gopacket's included. Should
+	// there be some, they cost their frame, which is counted, and not the run.
 	defer func() {
 		if recover() != nil {
-			r = d.malformed(badLink)
+			r = d.undecodable(failed)
 		}
 		d.pk.out = nil
 	}()

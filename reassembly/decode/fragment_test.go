@@ -176,6 +176,7 @@ func TestIncomplete(t *testing.T) {
 	shifted := ipv4Full(client4, server4, 6, 7, 0x2000|1, nil, segment[8:24])
 	longer := ipv4Full(client4, server4, 6, 7, 0x2000|3, nil, segment[16:40])
 	shorter := ipv4Full(client4, server4, 6, 7, 1, nil, segment[8:16])
+	farther := ipv4Full(client4, server4, 6, 7, 6, nil, segment[:10])
 	beyond := ipv4Full(client4, server4, 6, 7, 0x2000|10, nil, segment[:8])
 
 	udpPieces := cutUp(7, 17, udp(1, 2, make([]byte, 34)), 16)
@@ -203,8 +204,8 @@ func TestIncomplete(t *testing.T) {
 		{"repeated otherwise", [][]byte{pieces[0], pieces[1], changed[1], pieces[2]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
 		{"overlapping before", [][]byte{pieces[1], shifted, pieces[0], pieces[2]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
 		{"overlapping behind", [][]byte{pieces[1], longer, pieces[0], pieces[2]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
-		{"two ends", [][]byte{pieces[2], shorter, pieces[0], pieces[1]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
-		{"beyond the end", [][]byte{pieces[2], beyond, pieces[0], pieces[1]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
+		{"two ends", [][]byte{pieces[2], farther, pieces[0], pieces[1]}, []decode.Reason{{Name: overlap, Count: 4, First: 1}}, 0},
+		{"beyond the end", [][]byte{pieces[2], pieces[0], beyond}, []decode.Reason{{Name: overlap, Count: 3, First: 1}}, 0},
 		{"end before what is there", [][]byte{pieces[1], shorter}, []decode.Reason{{Name: overlap, Count: 2, First: 1}}, 0},
 		{"two protocols", [][]byte{pieces[0], udpPieces[0], udpPieces[1], pieces[1], udpPieces[2], pieces[2]}, nil, 1},
 		{"too many pieces", append(alternate, pieces[0]), []decode.Reason{{Name: separate, Count: 34, First: 1}}, 0},

@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly/decode"
@@ -41,6 +42,9 @@ func FuzzDecode(f *testing.F) {
 		var reasons uint64
 		for _, reason := range s.Reasons {
 			reasons += reason.Count
+			if strings.Contains(reason.Name, "fail") {
+				t.Fatal("a panic was caught")
+			}
 		}
 		if reasons != s.Undecodable {
 			t.Fatalf("the reasons' counts do not add up: %+v", s)

@@ -12,6 +12,7 @@ import (
 const (
 	linkNull       = 0
 	linkEthernet   = 1
+	linkTokenRing  = 6
 	linkSLIP       = 8
 	linkPPP        = 9
 	linkFDDI       = 10
@@ -34,7 +35,12 @@ const (
 	linkFireWire   = 138
 	linkAVS        = 163
 	linkPPPD       = 166
+	linkJuniper    = 178 // Ethernet
+	linkJuniperPPP = 179
+	linkJuniperFR  = 180
+	linkJuniperHD  = 181
 	linkPPI        = 192
+	linkERF        = 197
 	linkPPPWithDir = 204
 	linkCHDLCDir   = 205
 	linkRelayDir   = 206
@@ -136,6 +142,16 @@ func (d *Decoder) rareLink(link uint16, f frame) Result {
 		return d.after(f, 3, 5)
 	case linkRelayDir:
 		return d.behind(f, 1, (*Decoder).frameRelay)
+	case linkTokenRing:
+		return d.tokenRing(f)
+	case linkJuniper:
+		return d.juniper(f, (*Decoder).ethernet)
+	case linkJuniperPPP, linkJuniperHD:
+		return d.juniper(f, (*Decoder).ppp)
+	case linkJuniperFR:
+		return d.juniper(f, (*Decoder).frameRelay)
+	case linkERF:
+		return d.erf(f)
 	case linkPFLog:
 		return d.pflog(f)
 	case linkPPI:

@@ -51,6 +51,7 @@ const (
 	encryptedMACsec
 	compressedVJ
 	compressedIP
+	failed
 
 	lostExpired // fragments from here on
 	lostEvicted
@@ -74,6 +75,7 @@ var reasonNames = [numReasons]string{
 	encryptedMACsec: "encrypted MACsec frame",
 	compressedVJ:    "Van Jacobson compressed TCP header",
 	compressedIP:    "IPComp payload that cannot be decompressed",
+	failed:          "frame that made the decoder fail",
 	lostExpired:     "other fragments of the datagram did not come in time",
 	lostEvicted:     "too many incomplete datagrams at once",
 	lostOverlap:     "fragments of one datagram contradict each other",

@@ -88,3 +88,93 @@ func (d *Decoder) nflog(f frame) Result {
 	}
 	return NotTCP
 }
+
+// juniper is what a Juniper router captures: a header with attributes of its
+// own, then the frame, or IP where the interface has no frames.
+func (d *Decoder) juniper(f frame, next func(*Decoder, frame) Result) Result {
+	const (
+		header    = 4
+		magic     = 0x4d4743
+		noFrame   = 0x02
+		extended  = 0x80
+		extension = 2 // its length, then as much
+		family    = 4
+	)
+	if len(f.data) < header {
+		return d.short(f, header)
+	}
+	word := be32(f.data)
+	if word>>8 != magic {
+		return d.malformed(badLink)
+	}
+	n := header
+	if word&extended != 0 {
+		if len(f.data) < n+extension {
+			return d.short(f, n+extension)
+		}
+		n += extension + int(be16(f.data[n:]))
+	}
+	if word&noFrame != 0 {
+		return d.behind(f, n+family, (*Decoder).rawIP)
+	}
+	return d.behind(f, n, next)
+}
+
+// erf is Endace's extensible record format: a header, then extension headers
+// of eight octets that each say whether another one follows.
+func (d *Decoder) erf(f frame) Result {
+	const (
+		header    = 16
+		kindAt    = 8
+		more      = 0x80
+		extension = 8
+		padding   = 2 // before Ethernet
+		ethernet  = 2
+		colored   = 11
+		dsm       = 16
+		hashed    = 20
+		ipv4      = 22
+		ipv6      = 23
+	)
+	n, at := header, kindAt
+	for {
+		if len(f.data) < n {
+			return d.short(f, n)
+		}
+		if f.data[at]&more == 0 {
+			break
+		}
+		at = n
+		n += extension
+	}
+	switch f.data[kindAt] &^ more {
+	case ethernet, colored, dsm, hashed:
+		return d.behind(f, n+padding, (*Decoder).ethernet)
+	case ipv4, ipv6:
+		return d.rawIP(f.skip(n))
+	}
+	return NotTCP
+}
+
+// tokenRing is IEEE 802.5: access and frame control, two addresses, the route
+// if the second address says so, then LLC.
+func (d *Decoder) tokenRing(f frame) Result {
+	const (
+		header    = 14
+		kind      = 0xc0
+		llc       = 0x40
+		routed    = 0x80
+		routeSize = 0x1f
+	)
+	if len(f.data) < header+1 {
+		return d.short(f, header+1)
+	}
+	if f.data[1]&kind != llc {
+		return NotTCP
+	}
+	n := header
+	if f.data[8]&routed != 0 {
+		n += int(f.data[header] & routeSize)
+	}
+	return d.behind(f, n, (*Decoder).logicalLink)
+}
