@@ -108,7 +108,14 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	}
 	fresh := t.sequence(e, s)
 	t.deduceFIN(e, s)
+	knew := d.has(ackedFIN)
 	t.proves(e, s)
+	if !knew && d.has(ackedFIN) {
+		d.nxtFIN = d.nxt
+		if fresh {
+			d.nxtFIN = s.Seq
+		}
+	}
 	if s.Flags&tcp.FIN != 0 {
 		t.sendsFIN(e, s)
 	}

@@ -194,9 +194,14 @@ func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 	}
 }
 
-// writesAfterFIN notes payload towards a peer that has closed its side.
+// writesAfterFIN notes payload towards a peer that has closed its side. What
+// was sent before and only comes again is no write after the FIN.
 func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
+	if s.Seq.Add(s.Len).LessEq(d.nxtFIN) {
+		t.mark(e, RepeatAfterFIN, s)
+		return
+	}
 	x := &t.extra(e).sides[s.From.Index()]
 	if x.dataAfterFIN == 0 {
 		x.afterFINSeq = s.Seq

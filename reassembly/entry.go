@@ -66,6 +66,7 @@ type end struct {
 	ack     tcp.Seq // the highest acknowledgement that it sent
 	edge    tcp.Seq // the highest right edge of the window that it advertised
 	finEnd  tcp.Seq // after its FIN
+	nxtFIN  tcp.Seq // nxt when it acknowledged the peer's FIN
 	segAck  tcp.Seq // acknowledgement of that segment
 	segEnd  tcp.Seq // and its end
 	dataLen uint32

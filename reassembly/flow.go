@@ -106,8 +106,8 @@ type Endpoint struct {
 	// HalfCloseAlive reports that, after its own FIN, it acknowledged new
 	// payload: it had used shutdown(), not close().
 	HalfCloseAlive bool
-	// DataAfterPeerFIN counts its payload segments after it acknowledged the
-	// peer's FIN.
+	// DataAfterPeerFIN counts its segments of new payload after it acknowledged
+	// the peer's FIN.
 	DataAfterPeerFIN uint32
 
 	FinWait2Expired bool // FIN_WAIT_2 outlasted the profile's timeout
@@ -162,6 +162,7 @@ const (
 	ZeroWindow                         // the first of a run of zero windows
 	KeepaliveProbe                     // SND.NXT-1, at most one octet
 	SYNACKSent                         // a first SYN-ACK that opened nothing yet: its SYN was not seen, or it fits none
+	RepeatAfterFIN                     // payload again that was sent before the peer's FIN was acknowledged
 )
 
 var markNames = [...]string{
@@ -171,7 +172,7 @@ var markNames = [...]string{
 	RSTInexact: "RST in the window but not exact", RSTIgnored: "RST out of the window",
 	SYNOnLive: "SYN on a live connection", ChallengeACK: "challenge ACK",
 	BadSYNACK: "SYN-ACK for what was not sent", ICMPError: "ICMP error", Stray: "stray segment",
-	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK",
+	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK", RepeatAfterFIN: "data again after the peer's FIN",
 }
 
 // String names the mark in words, as evidence lists show it.
