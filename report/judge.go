@@ -26,7 +26,7 @@ func newPartition(o reassembly.Options, opt *Options) *partition {
 // watermark.
 func (p *partition) sweep(watermark int64) {
 	p.table.Sweep(watermark)
-	p.held.Store(int64(p.table.Counters().Flows - p.judge.sums.flows))
+	p.held.Store(int64(p.table.Held()))
 }
 
 // judge takes flows as they end: it counts them, runs the rules on them and

@@ -84,14 +84,14 @@ func (w *Twins) Add(s *tcp.Segment) (a, b int, found bool) {
 	w.last[src] = w.counter
 	strong := w.tuple(s, src)
 
-	p := fingerprint(s)
+	p := fingerprint(s, w.group(src))
 	slot := &w.segs[p%twinSlots]
 	if slot.print != p {
 		*slot = twinSegment{print: p, at: s.At, source: uint8(src), strong: strong}
 		return 0, 0, false
 	}
 	other := int(slot.source)
-	if other == src || slot.matched || w.group(other) != w.group(src) || s.At-slot.at <= apart {
+	if other == src || slot.matched || s.At-slot.at <= apart {
 		return 0, 0, false
 	}
 	slot.matched = true
@@ -143,12 +143,13 @@ func (w *Twins) pair(a, b int) *twinPair {
 	return p
 }
 
-// fingerprint hashes what two captures of a segment have in common.
-func fingerprint(s *tcp.Segment) uint64 {
+// fingerprint hashes what two captures of a segment have in common, for sources
+// of one group.
+func fingerprint(s *tcp.Segment, group int) uint64 {
 	t := s.Tuple
 	t.Tag = uint32(s.IPID)<<16 | uint32(s.Flags)<<2 | uint32(s.From)
 	h := t.Hash(uint64(s.Seq)<<32 | uint64(s.Ack))
-	t.Tag = s.Len
+	t.Tag = s.Len ^ uint32(group)<<20
 	if s.Options&tcp.OptTimestamps != 0 {
 		h ^= uint64(s.TSVal)<<32 | uint64(s.TSEcr)
 	}

@@ -41,7 +41,8 @@ func schemaOf(t *testing.T) []byte {
 		Description: "One line of lastack --jsonl.", Definitions: jsonschema.Definitions{},
 	}
 	for _, line := range []any{Meta{}, Flow{}, Finding{}, Group{}, States{}, Source{}, Health{}, Summary{}} {
-		r := jsonschema.Reflector{DoNotReference: false, ExpandedStruct: false, Mapper: mapped, Anonymous: true}
+		// Fields may be added without a new version, so unknown ones are allowed.
+		r := jsonschema.Reflector{AllowAdditionalProperties: true, Mapper: mapped, Anonymous: true}
 		s := r.Reflect(line)
 		for name, d := range s.Definitions {
 			root.Definitions[name] = d

@@ -1,0 +1,134 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// closing is a flow whose second FIN had to be repeated.
+func closing() *reassembly.Flow {
+	c, s := tcp.SideB, tcp.SideA
+	packet := func(from tcp.Side, flags tcp.Flags, n uint32) reassembly.Packet {
+		return reassembly.Packet{From: from, Flags: flags, Number: n}
+	}
+	fin := packet(s, tcp.FIN|tcp.ACK, 5001)
+	ack := packet(c, tcp.ACK, 5002)
+	f := &reassembly.Flow{Client: c, Start: 0, End: 9e9, Until: 20e9, Ended: reassembly.EndInput}
+	f.Ends[c.Index()] = reassembly.Endpoint{ISS: 1000, Nxt: 1002, Ack: 5002, Sent: true}
+	f.Ends[s.Index()] = reassembly.Endpoint{ISS: 5000, Nxt: 5002, Ack: 1002, Sent: true}
+	step := func(at int64, frame uint64, side tcp.Side, from, to fsm.State, on fsm.Event, p reassembly.Packet) {
+		ref := tcp.PacketRef(0)
+		if frame > 0 {
+			ref = tcp.Ref(0, frame)
+		}
+		f.Steps = append(f.Steps, reassembly.Step{At: at, Ref: ref, Side: side, From: from, To: to, On: on, Packet: p})
+	}
+	first := packet(c, tcp.FIN|tcp.ACK, 1001)
+	step(1e9, 4, c, fsm.Established, fsm.FinWait1, fsm.SendFIN, first)
+	step(1e9, 4, s, fsm.Established, fsm.CloseWait, fsm.RecvFIN, first)
+	step(1e9, 5, s, fsm.CloseWait, fsm.LastAck, fsm.SendFIN, fin)
+	step(1e9, 5, c, fsm.FinWait1, fsm.FinWait2, fsm.RecvACKOfFIN, fin)
+	step(1e9, 5, c, fsm.FinWait2, fsm.TimeWait, fsm.RecvFIN, fin)
+	step(1e9, 6, s, fsm.LastAck, fsm.Closed, fsm.RecvACKOfFIN, ack)
+	step(2e9, 7, s, fsm.Closed, fsm.LastAck, fsm.Revise, fin)
+	step(2e9, 8, s, fsm.LastAck, fsm.Closed, fsm.RecvACKOfFIN, ack)
+	f.Marks = []reassembly.Mark{
+		{At: 2e9, Ref: tcp.Ref(0, 7), Side: s, Kind: reassembly.FINAgain, Packet: fin},
+		{At: 2e9, Ref: tcp.Ref(0, 8), Side: c, Kind: reassembly.FINAckedAgain, Packet: ack},
+		{At: 9e9, Ref: tcp.Ref(0, 9), Side: s, Kind: reassembly.Stray, Packet: packet(s, tcp.ACK, 77)},
+	}
+	step(15e9, 0, c, fsm.TimeWait, fsm.Closed, fsm.Timeout2MSL, reassembly.Packet{})
+	return f
+}
+
+func TestLadder(t *testing.T) {
+	var got []string
+	for _, r := range Ladder(closing(), []tcp.PacketRef{tcp.Ref(0, 7)}) {
+		got = append(got, fmt.Sprintf("%d %v %s | %v %v | %s %v", r.Ref.Frame(), r.FromClient, r.What, r.Client, r.Server, r.Note, r.Evidence))
+	}
+	want := []string{
+		"4 true FIN,ACK seq 1 | FIN_WAIT_1 CLOSE_WAIT |  false",
+		"5 false FIN,ACK seq 1 | TIME_WAIT LAST_ACK |  false",
+		"6 true ACK ack 2 | TIME_WAIT CLOSED |  false",
+		"7 false FIN,ACK seq 1 | TIME_WAIT LAST_ACK | disproves CLOSED true",
+		"8 true ACK ack 2 | TIME_WAIT CLOSED | FIN acknowledged again false",
+		"9 false ACK 77 bytes | TIME_WAIT CLOSED | stray segment false",
+		"0 true 2MSL passed | CLOSED CLOSED |  false",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestDraw(t *testing.T) {
+	g := &Group{Flow: closing(), Example: diagnose.Finding{Evidence: []diagnose.Evidence{{Ref: tcp.Ref(0, 7)}}}}
+	r := &Report{Sources: make([]Source, 1)}
+	want := []string{
+		"      4 +1.000  C > S FIN,ACK seq 1      FIN_WAIT_1  CLOSE_WAIT",
+		"      5 +1.000  C < S FIN,ACK seq 1      TIME_WAIT   LAST_ACK",
+		"      6 +1.000  C > S ACK ack 2          TIME_WAIT   CLOSED",
+		"        ... 1 s later",
+		"*     7 +2.000  C < S FIN,ACK seq 1      TIME_WAIT   LAST_ACK",
+		"      8 +2.000  C > S ACK ack 2          TIME_WAIT   CLOSED",
+		"        ... 7 s later",
+		"      9 +9.000  C < S ACK 77 bytes       (stray segment)",
+		"        ... 6 s later",
+		"        +15.000 C     2MSL passed        CLOSED      CLOSED",
+		"        ... 11 s of silence, the capture ends",
+	}
+	if got := r.Draw(g, Clock{Relative: true}, 9); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	r.Sources = make([]Source, 2)
+	if got := r.Draw(g, Clock{Relative: true}, 9)[0]; !strings.HasPrefix(got, "    0:4 ") {
+		t.Errorf("with two files: %s", got)
+	}
+	if got := r.Draw(&Group{}, Clock{}, 9); got != nil {
+		t.Errorf("without a flow: %v", got)
+	}
+}
+
+// What is left is evidence first, then what stands around it, then the end; one
+// rung alone is not left out.
+func TestTrim(t *testing.T) {
+	rungs := make([]Rung, 30)
+	for i := range rungs {
+		rungs[i].Ref = tcp.Ref(0, uint64(i+1))
+	}
+	rungs[9].Evidence, rungs[12].Evidence = true, true
+	text := func(list []Rung) (s string) {
+		for _, r := range list {
+			if r.Skipped > 0 {
+				s += fmt.Sprintf("..%d ", r.Skipped)
+			}
+			s += fmt.Sprint(r.Ref.Frame(), " ")
+		}
+		return s
+	}
+	for _, c := range []struct {
+		n    int
+		want string
+	}{
+		{2, "..9 10 ..2 13 "},
+		{6, "..8 9 10 11 12 13 14 "},
+		{7, "..8 9 10 11 12 13 14 ..15 30 "},
+	} {
+		if got := text(Trim(rungs, c.n)); got != c.want {
+			t.Errorf("%d: %s, want %s", c.n, got, c.want)
+		}
+	}
+	if got := Trim(rungs[:5], 5); len(got) != 5 {
+		t.Errorf("%d left of 5", len(got))
+	}
+	rungs[7].Evidence = true
+	if got, want := text(Trim(rungs, 3)), "..7 8 9 10 ..2 13 "; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
