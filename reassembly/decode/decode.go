@@ -14,7 +14,14 @@
 // (Ethernet with or without VLAN tags, Linux cooked, raw and loopback; IPv4
 // without options, IPv6 without extension headers; TCP) in one go and without
 // a call per header. Everything else takes the slow path, one function per
-// header. Tests hold both to the same answers.
+// header. Tests hold both, and gopacket's layers, to the same answers.
+//
+// gopacket's layers serve on the slow path where they look before they index,
+// keep nothing of one frame for the next, and take no length from what was
+// captured: for Ethernet, VLAN, LLC, SNAP and VXLAN. Its IP and TCP layers
+// take the payload for as long as it was captured, refuse a payload length of
+// 0 in IPv6, and refuse cut options; what is wrong with others stands beside
+// their replacements.
 package decode
 
 import (
