@@ -109,7 +109,7 @@ func (r *Report) sentence(g *Group) string {
 func (r *Report) tell(row *Row) string {
 	g := row.Group
 	if len(row.Services) == 1 && g.Count == 1 {
-		return g.Example.Verdict
+		return strings.TrimSuffix(g.Example.Verdict, ".") + "."
 	}
 	p := phraseFor(row.Rule)
 	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
