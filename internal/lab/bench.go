@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -21,7 +22,7 @@ type Bench struct {
 	Scenario Scenario
 	Family   Family
 
-	port   uint16 // the latest of the client's
+	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label
 	held   []io.Closer // sockets that applications forgot
 	truth  *truth
@@ -29,7 +30,6 @@ type Bench struct {
 
 const (
 	servicePort = 8000
-	clientPort  = 40000
 	patience    = 20 * time.Second // for what must happen soon
 )
 
@@ -63,8 +63,12 @@ func (b *Bench) Service() netip.AddrPort {
 // before connect(2): the trace would else show SYN_SENT without one.
 func (b *Bench) NextPort() uint16 {
 	b.port++
-	return clientPort + b.port
+	return b.port
 }
+
+// firstPort is a random beginning, for the reason for which Tracer.Number is
+// random.
+func firstPort() uint16 { return uint16(20_000 + 100*rand.IntN(400)) }
 
 // At is an address of the client.
 func (b *Bench) At(port uint16) netip.AddrPort {

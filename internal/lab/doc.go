@@ -1,4 +1,4 @@
-// Package lab plays socket scenarios between two real kernels' worth of TCP:
+// Package lab plays socket scenarios between two hosts of the real kernel:
 // two network namespaces joined by a wire that this process owns, so that it
 // can lose, delay, repeat and forge segments at will.
 //

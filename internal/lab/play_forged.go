@@ -35,7 +35,7 @@ func (b *Bench) next(d Dir) (seq, ack tcp.Seq) {
 }
 
 func (b *Bench) injectRST(d Dir, seq tcp.Seq) {
-	b.Must(b.Wire.Inject(d, b.Forge(d, clientPort+b.port, Forged{Flags: tcp.RST, Seq: seq, TTL: forgedTTL})))
+	b.Must(b.Wire.Inject(d, b.Forge(d, b.port, Forged{Flags: tcp.RST, Seq: seq, TTL: forgedTTL})))
 }
 
 func playForgedExact(b *Bench) {
@@ -69,7 +69,7 @@ func playForgedAt(beyond uint32, flags tcp.Flags) func(*Bench) {
 		b.Talk(c, s)
 		b.Sleep(300 * time.Millisecond)
 		seq, _ := b.next(ToServer)
-		b.Must(b.Wire.Inject(ToServer, b.Forge(ToServer, clientPort+b.port,
+		b.Must(b.Wire.Inject(ToServer, b.Forge(ToServer, b.port,
 			Forged{Flags: flags, Seq: seq.Add(beyond), TTL: forgedTTL})))
 		b.Sleep(500 * time.Millisecond)
 		b.Talk(c, s)

@@ -41,7 +41,7 @@ func timeouts() []Scenario {
 		{Name: "keepalive-answered", Does: "Four keepalive probes of an idle client are answered; then a normal close.", Play: playKeepalive(false)},
 		{Name: "user-timeout", Does: "The wire loses everything; the client gives its data up after 2 s (TCP_USER_TIMEOUT). The server writes later and is reset.",
 			Expect: []string{"retransmission-timeout"}, ExpectServer: []string{"rst-on-dead-connection"}, Play: playUserTimeout},
-		{Name: "retransmission-timeout", Does: "The wire loses everything; the client gives its data up after tcp_retries2 of 4.",
+		{Name: "retransmission-timeout", Does: "The wire loses everything; the client gives its data up after tcp_retries2 of 3.",
 			Expect: []string{"retransmission-timeout"}, ExpectServer: []string{}, Tail: 3 * time.Second, Play: playRetriesOut},
 	}
 }
@@ -152,7 +152,7 @@ func playKeepalive(dead bool) func(*Bench) {
 
 // recvTimeout waits until the kernel gives a connection up.
 func (b *Bench) recvTimeout(c *net.TCPConn) {
-	if err := b.RecvError(c, patience); !errors.Is(err, syscall.ETIMEDOUT) {
+	if err := b.RecvError(c, 2*patience); !errors.Is(err, syscall.ETIMEDOUT) {
 		b.Fail("not a timeout: %w", err)
 	}
 }
@@ -173,7 +173,7 @@ func playUserTimeout(b *Bench) {
 }
 
 func playRetriesOut(b *Bench) {
-	b.Tune(b.Client, "tcp_retries2", "4")
+	b.Tune(b.Client, "tcp_retries2", "3")
 	c, s := b.Open()
 	b.Talk(c, s)
 	b.Sleep(200 * time.Millisecond)

@@ -20,13 +20,13 @@ func silences() []Scenario {
 			Expect: []string{"fin-unanswered"}, Tail: longTail, Play: playNeverAnsweredByClient},
 		{Name: "fin-answered-late", Does: "The client closes; the server closes 3 s later, within the client's tcp_fin_timeout of 6 s.",
 			Expect: []string{"fin-answered-late"}, Play: playAnsweredAfter(3*time.Second, (*net.TCPConn).Close)},
-		{Name: "fin-answered-too-late", Does: "The client closes; the server closes 8 s later, beyond the client's tcp_fin_timeout of 6 s.",
-			Expect: []string{"late-close-reset"}, Play: playAnsweredAfter(8*time.Second, (*net.TCPConn).Close)},
-		{Name: "fin-answered-late-shutdown", Does: "The client shuts its writing side down and waits; the server closes 8 s later.",
-			Expect: []string{"fin-answered-late"}, Play: playAnsweredAfter(8*time.Second, (*net.TCPConn).CloseWrite)},
+		{Name: "fin-answered-too-late", Does: "The client closes; the server closes 12 s later, beyond the client's tcp_fin_timeout of 6 s.",
+			Expect: []string{"late-close-reset"}, Play: playAnsweredAfter(12*time.Second, (*net.TCPConn).Close)},
+		{Name: "fin-answered-late-shutdown", Does: "The client shuts its writing side down and waits; the server closes 12 s later.",
+			Expect: []string{"fin-answered-late"}, Play: playAnsweredAfter(12*time.Second, (*net.TCPConn).CloseWrite)},
 		{Name: "write-after-fin", Does: "The client closes; the server writes 300 ms later and is reset.",
 			Expect: []string{"write-after-fin"}, Play: playWriteAfterFIN},
-		{Name: "write-too-late", Does: "The client closes; the server writes 8 s later, when the client's FIN_WAIT_2 has expired.",
+		{Name: "write-too-late", Does: "The client closes; the server writes 12 s later, when the client's FIN_WAIT_2 has expired.",
 			Expect: []string{"late-close-reset"}, Play: playWriteTooLate},
 		{Name: "fin-meets-data", Does: "The client closes while data of the server are under way; the data are reset.",
 			Expect: []string{"rst-after-fin"}, OneWay: 50 * time.Millisecond, Play: playFINMeetsData},
@@ -89,7 +89,7 @@ func playWriteTooLate(b *Bench) {
 	b.Talk(c, s)
 	b.Close(c)
 	b.RecvEnd(s)
-	b.Sleep(8 * time.Second)
+	b.Sleep(12 * time.Second)
 	b.Send(s, 100)
 	b.Sleep(300 * time.Millisecond)
 	b.Close(s)

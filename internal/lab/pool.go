@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -37,7 +38,7 @@ type pool struct {
 
 	mu     sync.Mutex
 	rng    *rand.Rand
-	held   []net.Conn // connections that nobody closes
+	held   []io.Closer // connections that nobody closes
 	labels []Label
 }
 
@@ -56,10 +57,7 @@ func RecordPool(path string, seed uint64) error {
 	end, stop := context.WithTimeout(context.Background(), poolRamp+poolIdle+poolTail)
 	defer stop()
 	p := &pool{net: n, end: end, rng: rand.New(rand.NewPCG(seed, 0))}
-	err = errors.Join(p.play(path), n.Close())
-	for _, c := range p.held { // the capture is over: nobody sees this
-		c.Close()
-	}
+	err = errors.Join(p.play(path), n.Close(), release(p.held))
 	if err != nil {
 		return err
 	}
@@ -94,15 +92,15 @@ func (p *pool) play(path string) error {
 }
 
 // jobs is what the clients do, in the order in which they begin.
-func (p *pool) jobs() []*session {
-	var jobs []*session
+func (p *pool) jobs() []*visit {
+	var jobs []*visit
 	for _, b := range poolBehaviours() {
 		for i := range b.count {
 			f := IPv4
 			if i%poolEveryV6 == 1 {
 				f = IPv6
 			}
-			jobs = append(jobs, &session{pool: p, behaviour: b, family: f})
+			jobs = append(jobs, &visit{pool: p, behaviour: b, family: f})
 		}
 	}
 	p.rng.Shuffle(len(jobs), func(i, k int) { jobs[i], jobs[k] = jobs[k], jobs[i] })
@@ -122,21 +120,21 @@ func (p *pool) pause(from, to time.Duration) {
 }
 
 // keep holds on to a connection that the application forgets.
-func (p *pool) keep(c net.Conn) {
+func (p *pool) keep(c io.Closer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = append(p.held, c)
 }
 
-// session is the client of one connection.
-type session struct {
+// visit is the client's part in one connection.
+type visit struct {
 	*pool
 	behaviour
 	family Family
-	port   uint16 // which no other session uses
+	port   uint16 // which no other visit uses
 }
 
-func (s *session) run() error {
+func (s *visit) run() error {
 	if err := s.behaviour.run(s); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -144,12 +142,12 @@ func (s *session) run() error {
 }
 
 // server is the service's address, or a closed port of the same host.
-func (s *session) server(port uint16) netip.AddrPort {
+func (s *visit) server(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(s.net.Server.Addr(s.family), port)
 }
 
 // dial connects to the service and labels the connection.
-func (s *session) dial() (*net.TCPConn, error) {
+func (s *visit) dial() (*net.TCPConn, error) {
 	to := s.server(poolPort)
 	c, err := s.net.Client.Dial(s.end, s.port, to)
 	if err != nil {
@@ -159,9 +157,9 @@ func (s *session) dial() (*net.TCPConn, error) {
 	return c, nil
 }
 
-// label notes the session; the second connection of a tuple comes after the
+// label notes the connection; the second connection of a tuple comes after the
 // first.
-func (s *session) label(server netip.AddrPort) {
+func (s *visit) label(server netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.labels = append(s.labels, Label{Behaviour: s.name, Did: s.does, Expect: s.expect,

@@ -21,7 +21,7 @@ type behaviour struct {
 	count  int
 	does   string
 	expect []string
-	run    func(s *session) error
+	run    func(s *visit) error
 }
 
 // closesByRequest is what a client does in two of the behaviours.
@@ -90,7 +90,7 @@ func ask(c net.Conn, request string) error {
 }
 
 // use asks a few times, as the user of a connection would.
-func (s *session) use(c net.Conn) error {
+func (s *visit) use(c net.Conn) error {
 	for i := range 1 + int(s.port)/2%3 {
 		if err := ask(c, fmt.Sprintf("order %d", i)); err != nil {
 			return err
@@ -101,7 +101,7 @@ func (s *session) use(c net.Conn) error {
 }
 
 // open connects and uses the connection.
-func (s *session) open() (*net.TCPConn, error) {
+func (s *visit) open() (*net.TCPConn, error) {
 	c, err := s.dial()
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func readEnd(c net.Conn) error {
 	return err
 }
 
-func clientCloses(s *session) error {
+func clientCloses(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func clientCloses(s *session) error {
 	return c.Close()
 }
 
-func serverCloses(s *session) error {
+func serverCloses(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func serverCloses(s *session) error {
 	return c.Close()
 }
 
-func idleClosed(s *session) error {
+func idleClosed(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func idleClosed(s *session) error {
 	return c.Close()
 }
 
-func leak(s *session) error {
+func leak(s *visit) error {
 	c, err := s.open()
 	if err == nil {
 		s.keep(c)
@@ -158,7 +158,7 @@ func leak(s *session) error {
 	return err
 }
 
-func staleWrite(s *session) error {
+func staleWrite(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func staleWrite(s *session) error {
 	return c.Close()
 }
 
-func abort(s *session) error {
+func abort(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func abort(s *session) error {
 	return Abort(c)
 }
 
-func unread(s *session) error {
+func unread(s *visit) error {
 	c, err := s.open()
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func unread(s *session) error {
 	return c.Close()
 }
 
-func refused(s *session) error {
+func refused(s *visit) error {
 	to := s.server(poolClosed)
 	_, err := s.net.Client.Dial(s.end, s.port, to)
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -208,8 +208,8 @@ func refused(s *session) error {
 	return nil
 }
 
-func finalAckLost(times int) func(*session) error {
-	return func(s *session) error {
+func finalAckLost(times int) func(*visit) error {
+	return func(s *visit) error {
 		c, err := s.open()
 		if err != nil {
 			return err
@@ -221,7 +221,7 @@ func finalAckLost(times int) func(*session) error {
 	}
 }
 
-func synLost(s *session) error {
+func synLost(s *visit) error {
 	s.net.Wire.Add(DropFirst(1, func(f *Frame) bool {
 		return f.Src.Port() == s.port && f.Flags.Has(tcp.SYN)
 	}))
@@ -232,7 +232,7 @@ func synLost(s *session) error {
 	return errors.Join(s.use(c), c.Close())
 }
 
-func steady(s *session) error {
+func steady(s *visit) error {
 	c, err := s.dial()
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func steady(s *session) error {
 
 // reuseTuple labels only its second connection as what it is: its first is
 // one that the service closes.
-func reuseTuple(s *session) error {
+func reuseTuple(s *visit) error {
 	first := *s
 	first.name, first.does, first.expect = "server-closes", closesByRequest, nil
 	if err := first.closedByService(); err != nil {
@@ -259,7 +259,7 @@ func reuseTuple(s *session) error {
 	return s.closedByService()
 }
 
-func (s *session) closedByService() error {
+func (s *visit) closedByService() error {
 	c, err := s.dial()
 	if err != nil {
 		return err

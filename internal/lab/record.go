@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -108,18 +109,28 @@ func recordOne(t *Tracer, path string, s Scenario, f Family, n byte) (err error)
 	if err != nil {
 		return err
 	}
-	b := &Bench{Network: network, Scenario: s, Family: f}
+	b := &Bench{Network: network, Scenario: s, Family: f, port: firstPort()}
 	about, err := b.record(t, path)
 	err = errors.Join(err, network.Close())
-	for _, c := range b.held { // the network is gone: nobody sees this
-		if cerr := c.Close(); !errors.Is(cerr, net.ErrClosed) {
-			err = errors.Join(err, cerr)
-		}
-	}
-	if err != nil {
+	if err = errors.Join(err, release(b.held)); err != nil {
 		return err
 	}
 	return b.write(path, about)
+}
+
+// release closes what applications held after their network is gone. Sockets
+// are aborted, so that they do not linger as orphans that repeat their FIN.
+func release(held []io.Closer) error {
+	var errs []error
+	for _, h := range held {
+		if c, ok := h.(*net.TCPConn); ok {
+			_ = c.SetLinger(0) // fails when it is closed already
+		}
+		if err := h.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // subnet is one of the two subnets of the n-th network of a run.
@@ -182,11 +193,15 @@ type truthLine struct {
 }
 
 func (b *Bench) write(path string, about About) error {
+	transitions, err := b.truth.transitions()
+	if err != nil {
+		return err
+	}
 	lines := []truthLine{{About: &about}}
 	for _, l := range b.labels {
 		lines = append(lines, truthLine{Label: &l})
 	}
-	for _, t := range b.truth.transitions() {
+	for _, t := range transitions {
 		lines = append(lines, truthLine{Transition: &t})
 	}
 	return writeLines(path+TruthFile, lines)

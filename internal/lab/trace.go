@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -145,11 +146,14 @@ func NewTracer() (*Tracer, error) {
 	return t, nil
 }
 
-// claim takes the first number that no other run holds. What holds it is an
-// abstract socket, which the kernel frees when its owner ends, however it
-// ends; so an instance that bears a free number was left behind.
+// claim takes a number that no other run holds, a random one, because sockets
+// of an earlier run may still be dying in namespaces that nobody sees any
+// more. What holds it is an abstract socket, which the kernel frees when its
+// owner ends, however it ends; so an instance that bears a free number was
+// left behind.
 func (t *Tracer) claim() error {
-	for n := 1; n < 255; n++ {
+	for _, i := range rand.Perm(254) {
+		n := i + 1
 		l, err := net.Listen("unix", fmt.Sprintf("@lastack-lab-%d", n))
 		if err != nil {
 			continue

@@ -86,6 +86,15 @@ func (h *history) event(at int64, from, to fsm.State) {
 	h.events = append(h.events, traceEvent{at * ms, historyConn.local, historyConn.remote, from, to})
 }
 
+// start takes the connection to a state at 1 ms, which the tests do not list.
+func (h *history) start(states ...fsm.State) {
+	from := fsm.Listen
+	for _, s := range append([]fsm.State{fsm.SynRcvd, fsm.Established}, states...) {
+		h.event(1, from, s)
+		from = s
+	}
+}
+
 // sample lists a state (0: no socket); a small one expires at a time (0: full).
 func (h *history) sample(at int64, s fsm.State, expires int64) {
 	x := sample{before: at * ms, after: at*ms + ms, sockets: map[connection]socketState{}}
@@ -103,6 +112,7 @@ func TestDerive(t *testing.T) {
 	}{
 		{"an abandoned FIN_WAIT_2 and its TIME_WAIT, to the end", func(h *history) {
 			h.sample(0, 0, 0)
+			h.start()
 			h.event(10, fsm.Established, fsm.FinWait1)
 			h.event(20, fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
@@ -115,6 +125,7 @@ func TestDerive(t *testing.T) {
 			"21-201 FIN_WAIT_2 TIME_WAIT", "400-60401 TIME_WAIT CLOSED",
 		}},
 		{"TIME_WAIT at once, restarted, reused", func(h *history) {
+			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, fsm.TimeWait, 60_020)
 			h.sample(200, fsm.TimeWait, 60_030) // rounding is no restart
@@ -127,11 +138,13 @@ func TestDerive(t *testing.T) {
 			"3000 LISTEN SYN_RCVD", "3000 SYN_RCVD ESTABLISHED",
 		}},
 		{"no TIME_WAIT was left", func(h *history) {
+			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, 0, 0)
 			h.sample(200, 0, 0)
 		}, []string{"20 FIN_WAIT_2 CLOSED"}},
 		{"from CLOSING nothing can come between", func(h *history) {
+			h.start(fsm.FinWait1)
 			h.event(10, fsm.FinWait1, fsm.Closing)
 			h.event(20, fsm.Closing, fsm.Closed)
 			h.sample(100, fsm.TimeWait, 60_020)
@@ -149,6 +162,7 @@ func TestDerive(t *testing.T) {
 			h.sample(400, 0, 0)
 		}, []string{"0-201 LISTEN SYN_RCVD", "200-401 SYN_RCVD CLOSED"}},
 		{"a request where TIME_WAIT was", func(h *history) {
+			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, fsm.TimeWait, 60_020)
 			h.sample(200, fsm.SynRcvd, 0)
@@ -156,6 +170,7 @@ func TestDerive(t *testing.T) {
 			h.event(210, fsm.SynRcvd, fsm.Established)
 		}, []string{"20-22 FIN_WAIT_2 TIME_WAIT", "21-201 TIME_WAIT CLOSED", "21-201 LISTEN SYN_RCVD", "210 SYN_RCVD ESTABLISHED"}},
 		{"a full socket is left to the trace, also while it is listed late", func(h *history) {
+			h.start()
 			h.event(10, fsm.Established, fsm.FinWait1)
 			h.sample(11, fsm.FinWait1, 0)
 			h.event(12, fsm.FinWait1, fsm.Closed)
@@ -168,12 +183,27 @@ func TestDerive(t *testing.T) {
 			var h history
 			tt.play(&h)
 			var got []string
-			for _, x := range deriveHost("server", h.events, h.samples) {
-				got = append(got, x.brief())
+			ts, err := deriveHost("server", h.events, h.samples)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range ts {
+				if x.Time != ms {
+					got = append(got, x.brief())
+				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestDeriveRefusesForeignEvents(t *testing.T) {
+	var h history
+	h.start()
+	h.event(10, fsm.FinWait1, fsm.Closed) // of a socket that had the same addresses before
+	if ts, err := deriveHost("server", h.events, h.samples); err == nil {
+		t.Errorf("derived %v", ts)
 	}
 }

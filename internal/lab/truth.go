@@ -4,6 +4,8 @@ package lab
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -34,8 +36,10 @@ type Transition struct {
 const restartGrace = 500 * int64(time.Millisecond)
 
 // deriveHost puts what the tracepoint saw of full sockets and what the
-// samples saw of small ones together, per connection and in order of time.
-func deriveHost(host string, events []traceEvent, samples []sample) []Transition {
+// samples saw of small ones together, per connection and in order of time. It
+// is an error when the trace does not hang together: then it holds a socket of
+// another network, or lacks an event.
+func deriveHost(host string, events []traceEvent, samples []sample) ([]Transition, error) {
 	byConn := map[connection][]traceEvent{}
 	for _, e := range events {
 		if e.remote.Port() != 0 { // a listener has no remote end
@@ -51,15 +55,16 @@ func deriveHost(host string, events []traceEvent, samples []sample) []Transition
 		}
 	}
 	var out []Transition
+	var errs []error
 	for c, es := range byConn {
 		d := derivation{host: host, conn: c, state: fsm.Closed, samples: samples}
 		d.run(es)
-		out = append(out, d.out...)
+		out, errs = append(out, d.out...), append(errs, d.err)
 	}
 	slices.SortStableFunc(out, func(a, b Transition) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), a.Remote.Compare(b.Remote), a.Local.Compare(b.Local))
 	})
-	return out
+	return out, errors.Join(errs...)
 }
 
 // derivation follows one connection of one host.
@@ -75,6 +80,7 @@ type derivation struct {
 	small   bool
 	expires int64
 	out     []Transition
+	err     error
 }
 
 func (d *derivation) run(events []traceEvent) {
@@ -112,18 +118,22 @@ func (d *derivation) event(e traceEvent) {
 	case d.small && (e.to == fsm.SynRcvd || e.to == fsm.SynSent):
 		// A new connection: the small socket of the old one is gone.
 		d.move(d.lastSample(), e.at, fsm.Closed, fromDiag)
-	case (e.from == fsm.FinWait2 || e.from == fsm.Closing) && e.to == fsm.Closed:
+	}
+	if e.from != d.state && (e.from != fsm.Listen || d.state != fsm.Closed) {
+		d.err = fmt.Errorf("%s: the trace takes %v to %v from %v to %v, which was in %v",
+			d.host, d.conn.local, d.conn.remote, e.from, e.to, d.state)
+	}
+	d.state = e.from
+	if (e.from == fsm.FinWait2 || e.from == fsm.Closing) && e.to == fsm.Closed {
 		d.handOver(e)
 		return
 	}
-	d.state = e.from
 	d.move(e.at, 0, e.to, fromTrace)
 }
 
 // handOver takes the full socket's end in FIN_WAIT_2 or CLOSING: a small one
 // may have taken its place, which the next sample shows.
 func (d *derivation) handOver(e traceEvent) {
-	d.state = e.from
 	for _, s := range d.samples[d.taken:] {
 		if s.before < e.at {
 			continue

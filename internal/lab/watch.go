@@ -110,13 +110,15 @@ func (w *truth) stop() error {
 }
 
 // transitions is what was collected, of both hosts in order of time.
-func (w *truth) transitions() []Transition {
+func (w *truth) transitions() ([]Transition, error) {
 	var out []Transition
+	var errs []error
 	for _, h := range w.hosts {
 		h.mu.Lock()
-		out = append(out, deriveHost(h.name, h.events, h.samples)...)
+		ts, err := deriveHost(h.name, h.events, h.samples)
 		h.mu.Unlock()
+		out, errs = append(out, ts...), append(errs, err)
 	}
 	slices.SortStableFunc(out, func(a, b Transition) int { return cmp.Compare(a.Time, b.Time) })
-	return out
+	return out, errors.Join(errs...)
 }
