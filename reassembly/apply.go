@@ -111,7 +111,8 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	knew := d.has(ackedFIN)
 	t.proves(e, s)
 	if !knew && d.has(ackedFIN) {
-		d.nxtFIN = d.nxt
+		// Even a bare acknowledgement says how far its sender had written.
+		d.nxtFIN = s.Seq.Max(d.nxt)
 		if fresh {
 			d.nxtFIN = s.Seq
 		}
