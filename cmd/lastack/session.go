@@ -195,6 +195,7 @@ func (s *session) linesFailed(error) {
 
 // open opens the input.
 func (s *session) open() (*input, error) {
+	s.log.Debug("opening", "files", s.cfg.inputs, "interfaces", s.cfg.interfaces)
 	var in *input
 	var err error
 	if len(s.cfg.interfaces) > 0 {

@@ -1,0 +1,225 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lastack/lastack/internal/scenario"
+)
+
+// transcript is a leak and n connections that nobody answers.
+func transcript(t *testing.T, n int) *scenario.Scenario {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(`0.000  C > S  S   0:0(0)
+0.010  S > C  S.  0:0(0)      ack 1
+0.010  C > S  .   1:1(0)      ack 1
+1.000  C > S  F.  1:1(0)      ack 1
+1.010  S > C  .   1:1(0)      ack 2
+`)
+	for i := range n {
+		fmt.Fprintf(&b, "%d.5  C:%d > S  S  0:0(0)\n", 60+i/1000, 1024+i)
+	}
+	s, err := scenario.Parse("signals", strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// child is a running lastack that listens to signals: until then they would end
+// it.
+type child struct {
+	*exec.Cmd
+	stdin  io.WriteCloser
+	stdout bytes.Buffer
+	stderr chan string // lines
+}
+
+func start(t *testing.T, args ...string) *child {
+	t.Helper()
+	c := &child{Cmd: exec.Command("lastack", append([]string{"-v"}, args...)...), stderr: make(chan string, 100)}
+	c.Cmd.Stdout = &c.stdout
+	var err error
+	if c.stdin, err = c.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	errs, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill() })
+	go func() {
+		for s := bufio.NewScanner(errs); s.Scan(); {
+			c.stderr <- s.Text()
+		}
+		close(c.stderr)
+	}()
+	for line := range c.stderr {
+		if strings.Contains(line, "msg=opening") {
+			return c
+		}
+	}
+	t.Fatal("it never began")
+	return nil
+}
+
+// until sends a signal again and again, until done says that it was answered.
+func (c *child) until(t *testing.T, sig os.Signal, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err := c.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if done() {
+			return
+		}
+	}
+	t.Fatalf("%v was not answered", sig)
+}
+
+// said reports whether a line on standard error holds the text.
+func (c *child) said(text string) bool {
+	for {
+		select {
+		case line := <-c.stderr:
+			if strings.Contains(line, text) {
+				return true
+			}
+		case <-time.After(20 * time.Millisecond):
+			return false
+		}
+	}
+}
+
+// A pipe that stays open: the analysis says how far it is, writes its reports
+// as of now, and ends when it is told to.
+func TestSignals(t *testing.T) {
+	dir := t.TempDir()
+	lines, doc := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.md")
+	c := start(t, "--jsonl", lines, "--md", doc, "-")
+	if _, err := c.stdin.Write(transcript(t, 3).Pcap()); err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, syscall.SIGUSR1, func() bool { return c.said("lastack: 8 packets, 4 flows, at 2024-03-01 12:00:00-12:01:00 UTC") })
+
+	c.until(t, syscall.SIGUSR2, func() bool {
+		b, err := os.ReadFile(doc)
+		return err == nil && bytes.Contains(b, []byte("fin-unanswered"))
+	})
+	b, err := os.ReadFile(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"states", "health", "summary"} {
+		if !strings.Contains(string(b), `{"type":"`+kind) || !strings.Contains(string(b), `"as_of":"2024-03-01T12:01:00.500000000Z"`) {
+			t.Errorf("no %s as of now in\n%s", kind, b)
+		}
+	}
+	if bytes.Contains(b, []byte(`"type":"flow"`)) {
+		t.Error("a flow is finalised although the input goes on")
+	}
+
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for range c.stderr { // to its end
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("after an interrupt: %v", err)
+	}
+	if out := c.stdout.String(); !strings.HasPrefix(out, "lastack: -  8 packets  4 flows") {
+		t.Errorf("the report begins %.80q", out)
+	}
+	b, err = os.ReadFile(lines)
+	if err != nil || bytes.Count(b, []byte(`"type":"flow"`)) != 4 || bytes.Count(b, []byte(`"type":"meta"`)) != 1 {
+		t.Errorf("%v, %s", err, b)
+	}
+}
+
+// An interrupt before the first byte of a pipe ends the program as well.
+func TestInterruptBeforeInput(t *testing.T) {
+	c := start(t, "-")
+	c.until(t, syscall.SIGUSR1, func() bool { return c.said("not reading") })
+	c.Process.Signal(syscall.SIGTERM)
+	for range c.stderr {
+	}
+	var exit *exec.ExitError
+	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInput {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// The second interrupt quits, whatever is still to be written.
+func TestSecondInterrupt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "many.pcap")
+	if err := os.WriteFile(file, transcript(t, 3000).Pcap(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("lastack", "--jsonl", "-", file)
+	out, err := c.StdoutPipe() // of which only the beginning is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Process.Kill()
+	if _, err := io.ReadFull(out, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan *os.ProcessState, 1)
+	go func() {
+		state, _ := c.Process.Wait()
+		ended <- state
+	}()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		c.Process.Signal(os.Interrupt)
+		select {
+		case state := <-ended:
+			if state.ExitCode() != exitInterrupted {
+				t.Errorf("ended with %v", state)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Error("still running")
+}
+
+// When nobody reads standard output any more, the program ends quietly.
+func TestClosedPipe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "many.pcap")
+	if err := os.WriteFile(file, transcript(t, 3000).Pcap(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("lastack", "--jsonl", "-", file)
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	if err := c.Wait(); err != nil || errs.Len() > 0 {
+		t.Errorf("ended with %v and said %q", err, errs.String())
+	}
+}
