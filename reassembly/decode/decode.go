@@ -35,11 +35,10 @@ import (
 
 // Options chooses what keeps equal four-tuples apart.
 //
-// With SeparateTunnel the ids of the tunnels around a segment count: VXLAN and
-// Geneve VNI, GRE key, ERSPAN session, PPPoE session, GTP TEID, L2TP tunnel
-// and session, PPTP call, MPLS labels. The last four are chosen by each
-// receiver for itself, so there the two directions of a connection become two
-// flows.
+// With SeparateTunnel the ids of the tunnels around a segment count that both
+// directions share: VXLAN and Geneve VNI, GRE key, ERSPAN session, PPPoE
+// session. A GTP TEID, an L2TP session, a PPTP call or an MPLS label is chosen
+// by each receiver for itself and would tear a connection in two.
 type Options struct {
 	SeparateVLAN   bool // by the VLAN ids, outer and inner
 	SeparateTunnel bool // by the tunnels' ids
@@ -241,13 +240,10 @@ type tagKind uint32
 
 const (
 	tagVLAN tagKind = 1 + iota
-	tagMPLS
 	tagGRE
 	tagERSPAN
 	tagVXLAN
 	tagGeneve
-	tagGTP
-	tagL2TP
 	tagPPPoE
 )
 

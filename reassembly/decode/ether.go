@@ -114,7 +114,6 @@ func (d *Decoder) mpls(f frame) Result {
 		}
 		entry := be32(f.data)
 		bottom = entry&0x100 != 0
-		d.mark(tagMPLS, entry>>12)
 		f = f.skip(label)
 	}
 	if len(f.data) == 0 {

@@ -19,7 +19,6 @@ func (d *Decoder) gtp(f frame) Result {
 	if flags&version != versionOne || f.data[1] != userPacket || header+size > f.wire {
 		return NotTCP
 	}
-	d.mark(tagGTP, be32(f.data[4:]))
 	n := header
 	if flags&anyField != 0 {
 		n += optional

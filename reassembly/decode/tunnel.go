@@ -47,7 +47,6 @@ func (d *Decoder) greTunnel(f frame) Result {
 		if flags&key == 0 || size == 0 {
 			return NotTCP // a bare acknowledgement
 		}
-		d.mark(tagGRE, uint32(be16(f.data[keyAt+2:])))
 		return d.ppp(f.skip(n).atMost(size))
 	}
 	if flags&key != 0 {
@@ -320,6 +319,5 @@ func (d *Decoder) l2tp(f frame) Result {
 			return d.short(f, n)
 		}
 	}
-	d.mark(tagL2TP, be32(f.data[ids:]))
 	return d.ppp(f.skip(n))
 }

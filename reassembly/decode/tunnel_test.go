@@ -243,11 +243,8 @@ func TestSeparate(t *testing.T) {
 		{"kinds", false, [][]byte{
 			vxlan(5),
 			udpTunnel(6081, []byte{0, 0, 0x65, 0x58}, u32(5<<8), ether(0x0800, packet4())),
-			udpTunnel(2152, gtp(0x30, packet4())),
-			udpTunnel(1701, u16(2), u16(0), u16(5), []byte{0, 0x21}, packet4()),
 			ether(0x0800, outer(47, gre(0x2000, 0x0800, u32(5), packet4()))),
 			ether(0x0800, outer(47, gre(0x1000, 0x88be, u32(1), []byte{0x10, 5, 0, 5, 0, 0, 0, 0}, ether(0x0800, packet4())))),
-			ether(0x8847, concat(u32(0x0000_5140), packet4())),
 			ether(0x8864, pppoe(concat([]byte{0, 0x21}, packet4()))),
 		}},
 	} {
@@ -263,6 +260,16 @@ func TestSeparate(t *testing.T) {
 				t.Errorf("%s %d: %v, tag %d, which is also that of %d", g.name, i, r, seg.Tuple.Tag, other)
 			}
 			seen[seg.Tuple.Tag] = i
+		}
+	}
+	for i, oneWay := range [][]byte{
+		udpTunnel(2152, gtp(0x30, packet4())),
+		udpTunnel(1701, u16(2), u16(0), u16(5), []byte{0, 0x21}, packet4()),
+		ether(0x8847, concat(u32(0x0000_5140), packet4())),
+	} {
+		r, seg := decodeOne(t, decode.New(decode.Options{SeparateTunnel: true}), 1, oneWay)
+		if r != decode.Segment || seg.Tuple.Tag != 0 {
+			t.Errorf("tunnel %d: %v, tag %d from an id that the other direction does not have", i, r, seg.Tuple.Tag)
 		}
 	}
 	for _, priority := range [][]byte{vlan(0), vlan(0, 0, 0)} { // on the fast path and on the slow one
