@@ -109,7 +109,7 @@ func (r *Report) sentence(g *Group) string {
 func (r *Report) tell(row *Row) string {
 	g := row.Group
 	if len(row.Services) == 1 && g.Count == 1 {
-		return strings.TrimSuffix(g.Example.Verdict, ".") + "."
+		return capital(strings.TrimSuffix(g.Example.Verdict, ".")) + "."
 	}
 	p := phraseFor(row.Rule)
 	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
@@ -131,11 +131,19 @@ func (r *Report) tell(row *Row) string {
 func (row *Row) subject(side string) string {
 	if side == "server" {
 		if s := row.to(""); s != "" {
-			return strings.ToUpper(s[:1]) + s[1:]
+			return capital(s)
 		}
 		return "Servers"
 	}
 	return "Clients" + row.to(" of ")
+}
+
+// capital begins a sentence.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // to names the services behind a row after the words given, "" without any.
