@@ -16,9 +16,9 @@ func finUnanswered() Rule {
 		Doc:      finUnansweredDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.13"},
 		Replaces: []string{"rst-after-fin"},
-		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
-			checkUnanswered(f, tcp.SideA, emit)
-			checkUnanswered(f, tcp.SideB, emit)
+		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
+			checkUnanswered(c, f, tcp.SideA, emit)
+			checkUnanswered(c, f, tcp.SideB, emit)
 		},
 	}
 }
@@ -73,14 +73,14 @@ const (
 
 // checkUnanswered asks whether the FIN of side s was acknowledged and not
 // answered.
-func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
+func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
 	if !sentFIN(f, s) || p.FINRef != 0 || !p.Sent || d.Ack == p.Nxt.Add(1) {
 		return // the last: it acknowledged one number more than was captured, the answer
 	}
 	state, until := stood(f, o)
-	if state != fsm.CloseWait || f.Reset.Ref != 0 && f.Reset.By == o {
+	if state != fsm.CloseWait || answered(c, f, o) {
 		return
 	}
 	if p.DataAfterPeerFIN > 0 && until-p.LastData < unansweredCertain {
@@ -96,7 +96,7 @@ func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	if span < patience(f) {
 		return
 	}
-	if inferred && (d.FINRepeats > 0 || span < max(unansweredLikely, 9*f.RTT)) {
+	if unseen && d.FINRepeats > 0 || inferred && span < max(unansweredLikely, 9*f.RTT) {
 		return
 	}
 	n := newFinding(f, app(f, o), unansweredSure(span), finEvidence(f, s), finAckEvidence(f, s))
@@ -112,15 +112,28 @@ func checkUnanswered(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 		// The capture lost the acknowledgement, and may have lost the answer; or
 		// the half-close is in use, and the application still at work.
 		n.lower(f, Possible, 0)
-	case inferred:
-		n.lower(f, Likely, 0)
 	case mayHaveClosed(f, o):
 		n.lower(f, Possible, reassembly.QualityMidstream)
+	case inferred:
+		n.lower(f, Likely, 0)
 	}
 	n.Verdict = unansweredVerdict(f, s, span, inferred)
 	if n.rests(f, onSilence) {
 		emit(n)
 	}
+}
+
+// answered reports that side o answered a FIN by an RST of its own, or that the
+// closer's RST has another cause: payload of o, or a late FIN.
+func answered(c *Context, f *reassembly.Flow, o tcp.Side) bool {
+	if f.Reset.Ref == 0 {
+		return false
+	}
+	if f.Reset.By == o {
+		return true
+	}
+	kind := kindOfReset(c, f)
+	return kind != resetNone && kind != resetAfterFIN
 }
 
 // unansweredSure grades by how long the capture ran without an answer.
@@ -142,7 +155,7 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	d, p := f.Endpoint(s), f.Endpoint(o)
 	fact := fmt.Sprintf("acknowledged the %s's FIN after %s", role(f, s), Span(d.FINAckAt-d.FINAt))
 	if inferred {
-		fact = fmt.Sprintf("must have acknowledged the %s's FIN, which was not repeated,", role(f, s))
+		fact = fmt.Sprintf("must have acknowledged the %s's FIN, which was not repeated then,", role(f, s))
 	}
 	if p.DataAfterPeerFIN > 0 {
 		fact += ", went on sending for a while"

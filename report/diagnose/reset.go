@@ -49,7 +49,10 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
 	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
-	if farewell(f) {
+	switch {
+	case !sentFIN(f, r.By):
+		return resetNone // when it closed is not known
+	case farewell(f):
 		return resetAfterFIN
 	}
 	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
@@ -127,18 +130,17 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 	p := f.Endpoint(o)
 	for i := range f.Marks {
 		m := &f.Marks[i]
-		if m.Kind != reassembly.DataAfterFIN || m.Side != o || m.At > f.Reset.At {
+		if m.Kind != reassembly.DataAfterFIN && m.Kind != reassembly.RepeatAfterFIN || m.Side != o || m.At > f.Reset.At {
 			continue
 		}
-		l.fresh = l.fresh || m.At <= p.LastData
-		l.taken = l.taken || f.Reset.At-m.At > patience(f) && p.Retransmits == 0
+		if m.Kind == reassembly.DataAfterFIN {
+			l.fresh = true
+			l.taken = l.taken || f.Reset.At-m.At > patience(f) && p.Retransmits == 0
+		}
 		l.Ref, l.At, l.octets, ok = m.Ref, m.At, m.Packet.Number, true
 		if m.Packet.Flags.Has(tcp.FIN) {
 			l.octets = p.LastDataLen // the number is the FIN's
 		}
-	}
-	if p.FINAcksPeer && p.FINRef != 0 && p.FINRef == p.LastDataRef && p.FINAt <= f.Reset.At {
-		l.Ref, l.At, l.octets, l.fresh, ok = p.FINRef, p.FINAt, p.LastDataLen, true, true
 	}
 	l.Side = o
 	l.What = fmt.Sprintf("the %s's payload after that, %s", role(f, o), octets(l.octets))

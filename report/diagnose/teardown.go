@@ -31,16 +31,19 @@ func sentFIN(f *reassembly.Flow, s tcp.Side) bool {
 	return d.FINRef != 0 && d.FIN > 0
 }
 
-// closedSince is when a side that had sent its FIN can have entered FIN_WAIT_2:
-// at the acknowledgement. Where that is not captured or came late although the
-// FIN was not repeated, an earlier one must have arrived, and the time is the
-// FIN's own.
+// closedSince is when a side's FIN can have been acknowledged at the earliest:
+// at its last copy before the acknowledgement in the capture. That one may be a
+// later one, for a FIN that is not repeated has been acknowledged.
 func closedSince(f *reassembly.Flow, s tcp.Side) int64 {
 	d := f.Endpoint(s)
-	if d.FINRepeats > 0 && d.FINAckAt != 0 {
-		return d.FINAckAt
+	at := d.FINAt
+	for i := range f.Marks {
+		m := &f.Marks[i]
+		if m.Kind == reassembly.FINAgain && m.Side == s && (d.FINAckAt == 0 || m.At <= d.FINAckAt) {
+			at = m.At
+		}
 	}
-	return d.FINAt
+	return at
 }
 
 // patience is how long an answer may take before its absence means anything,

@@ -1,0 +1,91 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/lastack/lastack/internal/scenario"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/capture"
+	"github.com/lastack/lastack/reassembly/decode"
+	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// The way of the whole program, from a file through several threads to the
+// report, finds what the rules find on the flows themselves.
+func TestReportFindsTheSame(t *testing.T) {
+	dir := t.TempDir()
+	for _, s := range scenarios(t) {
+		r, err := Run(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for i := range r.Findings {
+			want = append(want, line(&r.Findings[i]))
+		}
+		slices.Sort(want)
+		file := filepath.Join(dir, "s.pcap")
+		if err := os.WriteFile(file, s.Pcap(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, threads := range []int{1, 3} {
+			rep, err := analyse(file, s, threads)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var have []string
+			for i := range rep.Findings {
+				have = append(have, line(&rep.Findings[i]))
+			}
+			slices.Sort(have)
+			if !slices.Equal(have, want) || rep.Flows != uint64(len(r.Flows)) {
+				t.Errorf("%s, %d threads: %d flows and\n%q, want %d and\n%q", s.Name, threads, rep.Flows, have, len(r.Flows), want)
+			}
+		}
+	}
+}
+
+// line is what two findings must have in common to be the same.
+func line(d *diagnose.Finding) string {
+	return fmt.Sprint(d.Flow, d.Rule, d.Severity, d.Confidence, d.Who, d.Time, d.Duration, d.Censored, d.Evidence, d.Verdict)
+}
+
+// analyse runs a capture file through reader, decoder and report.
+func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, error) {
+	p, _ := reassembly.ProfileNamed(s.Profile)
+	src, err := capture.Open(file, capture.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	a := report.New(report.Options{Profile: p, Threads: threads, Rules: diagnose.Rules(), ListFindings: true})
+	dec := decode.New(decode.Options{})
+	var f capture.Frame
+	var seg tcp.Segment
+	var end int64
+	for {
+		if err := src.Next(&f); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			a.Close()
+			return nil, err
+		}
+		end = max(end, f.At)
+		ref := tcp.Ref(f.File, f.Number)
+		switch dec.Decode(f.LinkType, f.Data, f.WireLen, f.At, ref, &seg) {
+		case decode.Segment, decode.Quote:
+			a.Add(&seg)
+		default:
+			a.Advance(f.At, ref)
+		}
+	}
+	return a.Finish(end, report.Input{})
+}
