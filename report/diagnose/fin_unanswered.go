@@ -34,7 +34,8 @@ Signature
   from the other side while the capture goes on. "Never" is not claimed, only
   "not within" the time that the capture ran after the acknowledgement:
   possible below 3 s, likely from there, certain from 60 s with both directions
-  captured without gaps.
+  captured without gaps. A capture that ends within two round trips or 200 ms
+  says nothing.
 
 Look-alikes
   A half-close in use: the closer used shutdown() and goes on reading, payload

@@ -80,18 +80,23 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 func kindAnsweringFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
 	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
+	closed := closedSince(f, r.By)
 	since := timeWaitSince(f, r.By)
-	if since == 0 && d.FINAcked && r.InAnswerTo != p.FINRef {
-		since = p.FINAt // its first copy came in time, and may have been acknowledged
-	}
-	late := p.FINAt-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
+	again := r.InAnswerTo != p.FINRef
 	switch {
-	case late:
+	case d.SentAck && d.Ack.Add(1).Less(p.FINEnd):
+		return resetUnread // payload before the FIN was never acknowledged: the RST is for that
+	case p.FINAt-closed >= int64(c.Profile.FinWait2):
 		return resetLate
-	case since != 0 && r.At-since >= int64(c.Profile.TwoMSL):
-		return resetNone // TIME_WAIT had run out: nothing is missing
 	case since == 0 && !d.FINAcked:
 		return resetAfterFIN // the FINs crossed, and it never stood in FIN_WAIT_2
+	case since == 0 && again && r.AnswerAt-closed >= int64(c.Profile.FinWait2):
+		return resetNone // the first copy may have been lost, and this one is late
+	case since == 0 && again:
+		since = p.FINAt // the first copy may have been acknowledged
+	}
+	if since != 0 && r.At-since >= int64(c.Profile.TwoMSL) {
+		return resetNone // TIME_WAIT had run out: nothing is missing
 	}
 	return resetForgotten
 }

@@ -62,6 +62,10 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		fin = finEvidence(f, s)
 		payload.Ref, payload.At, sure = p.LastDataRef, p.LastData, Certain
 		story = "reset the connection %s after the %s's %s, which came after it had closed: it closed while payload was on its way"
+		if payload.At < f.Endpoint(s).FINAt {
+			sure = Likely
+			story = "reset the connection %s after the %s's %s, which it never acknowledged: it closed while payload was on its way"
+		}
 		if l, ok := findLatePayload(f); ok {
 			payload, size, sure = l.Evidence, l.octets, Likely
 			if l.fresh {

@@ -61,7 +61,7 @@ func checkAssassination(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		n := newFinding(f, Path, Likely, old,
 			Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: w.Side, What: "TIME_WAIT acknowledges it"}, rstEvidence(f))
 		n.Duration = w.EndedAt - w.Entered
-		n.Verdict = fmt.Sprintf("an old segment of %s that the path delivered late, after the close, drew an ACK from %s in TIME_WAIT, and the RST in answer ended TIME_WAIT after %s, %s before its time",
+		n.Verdict = fmt.Sprintf("an old segment of %s reached %s in TIME_WAIT and drew an ACK, and the RST in answer to that ended TIME_WAIT after %s, %s before its time: the path delivered it too late",
 			f.Addr(r.By), f.Addr(w.Side), Span(n.Duration), Span(w.Expires-w.EndedAt))
 		if n.rests(f, onClock) {
 			emit(n)

@@ -62,8 +62,9 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		sure = Likely
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), l.Evidence, rstEvidence(f))
-	if l.octets <= alert && f.Until-l.At < patience(f) {
-		n.lower(f, Possible, reassembly.QualityEndsEarly) // its own FIN may follow, and make it a goodbye
+	const breath = 50e6 // ns: the FIN behind a goodbye is sent in the same breath
+	if l.octets <= alert && f.Until-l.At < breath {
+		n.lower(f, Possible, reassembly.QualityEndsEarly) // its own FIN may follow
 	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Verdict = fmt.Sprintf("%s sent %s %s after the %s's FIN, which it had acknowledged, and got an RST: its application wrote to a connection that was over",

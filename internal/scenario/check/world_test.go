@@ -106,6 +106,7 @@ type world struct {
 	toC    int64   // from the tap to the client, ns
 	toS    int64   // from the tap to the server
 	loss   float64 // on each half of the path
+	jitter int64   // up to so much more delay on each half, ns: packets overtake
 	lines  []string
 	frames int
 }
@@ -164,6 +165,10 @@ func (h *host) send(g segment) {
 		before, after = after, before
 	}
 	lossy := !g.has("S") && h.synced
+	if lossy && w.jitter > 0 {
+		before += w.rng.Int64N(w.jitter)
+		after += w.rng.Int64N(w.jitter)
+	}
 	w.in(before, func() {
 		if lossy && w.rng.Float64() < w.loss {
 			h.truth.lostAny = true
