@@ -94,8 +94,8 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 		since = closedSince(f, s)
 	}
 	span := until - since
-	if span < patience(f) {
-		return
+	if span < patience(f) && until != f.Until {
+		return // where the capture ends at the acknowledgement it is possible, and says so
 	}
 	if unseen && d.FINRepeats > 0 || inferred && span < max(unansweredLikely, 9*f.RTT) {
 		return

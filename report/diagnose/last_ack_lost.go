@@ -118,8 +118,12 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	n.Time = l.ack.At
 	n.Duration = l.last.At - l.ack.At
 	n.Censored = !f.Endpoint(s).FINAcked
-	n.Verdict = fmt.Sprintf("the %sACK of %s passed our tap (frame %d) but did not reach %s, which sent its FIN again %s later (frame %d), %s in all: the path to it lost the packet",
-		map[bool]string{true: "last "}[second], finOwner(f, s), l.ack.Ref.Frame(), f.Addr(s), Span(gap), l.again.Ref.Frame(), times(l.repeats))
+	which := "the ACK"
+	if second {
+		which = "the last ACK"
+	}
+	n.Verdict = fmt.Sprintf("%s, of the %s's FIN, passed our tap (frame %d) but did not reach %s, which sent its FIN again %s later (frame %d), %s in all: the path to it lost the packet",
+		which, role(f, s), l.ack.Ref.Frame(), f.Addr(s), Span(gap), l.again.Ref.Frame(), times(l.repeats))
 	if n.rests(f, onClock) {
 		emit(n)
 	}
@@ -136,6 +140,3 @@ func sureOfLoss(f *reassembly.Flow, gap int64) Confidence {
 	}
 	return Certain
 }
-
-// finOwner is "the client's FIN".
-func finOwner(f *reassembly.Flow, s tcp.Side) string { return "the " + role(f, s) + "'s FIN" }
