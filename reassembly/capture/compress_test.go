@@ -119,6 +119,9 @@ func TestCompressed(t *testing.T) {
 	files["large"] = large()
 	for _, c := range compressors() {
 		for name, file := range files {
+			if name == "large" && strings.HasPrefix(c.name, "xz ") && c.name != "xz blocks" {
+				continue // which takes long and tells nothing new
+			}
 			want, plain, err := readFile(t, file)
 			if err != nil || plain.Damage != nil {
 				t.Fatal(err, plain.Damage)

@@ -3,7 +3,6 @@ package capture
 import (
 	"errors"
 	"net/netip"
-	"time"
 )
 
 // ErrIdle is what the Next of a live reader returns when no frame has come for
@@ -19,27 +18,10 @@ type LiveOptions struct {
 	Filter        string // pcap-filter(7) expression; DefaultFilter if ""
 }
 
-const (
-	defaultSnaplen   = 256
-	defaultBufferKiB = 16 << 10
-)
-
-// The filters of live capture where none is given: TCP and the errors that
-// ICMP reports about it. Not every link type knows VLAN tags.
-const (
-	DefaultFilter = "(tcp or icmp or icmp6) or (vlan and (tcp or icmp or icmp6))"
-	plainFilter   = "tcp or icmp or icmp6"
-)
-
-const (
-	// readTimeout is how long the kernel may collect packets before it hands
-	// them over.
-	readTimeout = 100 * time.Millisecond
-	// settled is the age at which a packet must have been handed over.
-	settled = 3 * readTimeout
-	// idleAfter is the silence after which Next returns ErrIdle.
-	idleAfter = 250 * time.Millisecond
-)
+// DefaultFilter is the filter of live capture where none is given: TCP and the
+// errors that ICMP reports about it. Where the link type knows no VLAN tags, it
+// is without them.
+const DefaultFilter = "(tcp or icmp or icmp6) or (vlan and (tcp or icmp or icmp6))"
 
 // Interface is a network interface on which packets can be captured.
 type Interface struct {

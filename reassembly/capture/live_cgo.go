@@ -16,6 +16,20 @@ import (
 	"github.com/google/gopacket/pcap"
 )
 
+const (
+	defaultSnaplen   = 256
+	defaultBufferKiB = 16 << 10
+	// plainFilter is the default where the link type knows no VLAN tags.
+	plainFilter = "tcp or icmp or icmp6"
+	// readTimeout is how long the kernel may collect packets before it hands
+	// them over.
+	readTimeout = 100 * time.Millisecond
+	// settled is the age at which a packet must have been handed over.
+	settled = 3 * readTimeout
+	// idleAfter is the silence after which Next returns ErrIdle.
+	idleAfter = 250 * time.Millisecond
+)
+
 // Live captures from interfaces. Each is a source of its own, with frame
 // numbers from 1 as they arrive, and they are merged by time: a frame waits
 // until no other interface can have an earlier one, but not so long that the
@@ -179,8 +193,7 @@ func (l *Live) Next(f *Frame) error {
 		l.out.advance()
 		l.out = nil
 	}
-	l.timer.Reset(idleAfter)
-	for {
+	for armed := false; ; armed = true {
 		t, ended := l.ready()
 		if t != nil {
 			t.frame(f)
@@ -189,6 +202,9 @@ func (l *Live) Next(f *Frame) error {
 		}
 		if ended {
 			return io.EOF
+		}
+		if !armed {
+			l.timer.Reset(idleAfter)
 		}
 		select {
 		case b := <-l.full:

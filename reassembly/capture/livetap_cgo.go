@@ -68,6 +68,8 @@ func (t *tap) run() {
 		timeout := err == pcap.NextErrorTimeoutExpired
 		if timeout {
 			b.bound = max(b.bound, time.Now().Add(-settled).UnixNano())
+		} else if err == pcap.NextErrorReadError {
+			b.err = t.handle.Error() // which says more
 		} else if err != nil {
 			b.err = err
 		}

@@ -20,7 +20,11 @@ import (
 func OpenAll(names []string, o Options) ([]*Source, error) {
 	var sources []*Source
 	var errs []error
-	for _, name := range names {
+	for i, name := range names {
+		if name == "-" && slices.Contains(names[:i], name) {
+			errs = append(errs, &openError{name: name, text: "standard input can be read only once"})
+			continue
+		}
 		s := &Source{name: name, opts: o}
 		size := blockSize
 		if len(names) > 1 {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -199,12 +200,13 @@ func expectedMerge(files [][]uint32) []place {
 // Captures that cannot be opened are reported together; the others are read.
 func TestOpenAllErrors(t *testing.T) {
 	good, bad := writeFile(t, "good", pcapOf(1)), writeFile(t, "bad", []byte("what?"))
-	sources, err := OpenAll([]string{"nowhere", good, bad}, Options{})
-	want := "nowhere: no such file\n" + bad + `: is not a capture but a text that begins with "what?"`
+	sources, err := OpenAll([]string{"nowhere", good, "-", bad, "-"}, Options{Stdin: bytes.NewReader(pcapOf(2))})
+	want := "nowhere: no such file\n" + bad + `: is not a capture but a text that begins with "what?"` +
+		"\n-: standard input can be read only once"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
-	if got := merged(t, Merge(sources...)); len(got) != 1 {
+	if got := merged(t, Merge(sources...)); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 }

@@ -133,6 +133,23 @@ func TestPcap(t *testing.T) {
 	}
 }
 
+// Damage in the first records does not make a common file a rare one.
+func TestPcapEarlyDamage(t *testing.T) {
+	head := pcapHead(le, pcapMicro, 2, 4, 96, 1)
+	rec := pcapRec(le, 1, 0, 3, 3, nil, []byte("abc"))
+	for name, file := range map[string][]byte{
+		"cut":                       cat(head, rec, rec[:18]),
+		"absurd length":             cat(head, rec, u32s(le, 1, 0, 1<<30, 3), rec),
+		"frame above the snaplen":   cat(pcapHead(le, pcapMicro, 2, 4, 2, 1), rec, rec[:18]),
+		"a microsecond of a second": cat(head, rec, pcapRec(le, 1, 1e6, 1<<30, 3, nil, nil)),
+	} {
+		frames, info, err := readFile(t, file)
+		if err != nil || info.Format != "pcap" || len(frames) != 1 || frames[0].Data != "abc" {
+			t.Errorf("%s: %v %s, %v", name, frames, info.Format, err)
+		}
+	}
+}
+
 // A frame may be as long as Wireshark accepts for its link type, or as the file
 // declares, and no longer.
 func TestPcapLongFrames(t *testing.T) {

@@ -52,6 +52,9 @@ func newPcapng(p *parser) (*ngReader, error) {
 }
 
 func (r *ngReader) next(f *Frame) error {
+	if r.plain(f) {
+		return nil
+	}
 	s := r.s
 	for {
 		if !s.need(12) {
@@ -130,47 +133,36 @@ func (r *ngReader) section() error {
 	return nil
 }
 
-// ngHead is the fixed part of a packet block.
-type ngHead struct {
-	iface          uint32
-	captured, wire uint32
-	ts             uint64
-	drops          uint64
-	size           int // of the fixed part
-}
-
-// head reads the fixed part of a packet block of the given type, which is
-// there.
-func (r *ngReader) head(typ uint32) ngHead {
-	b := r.s.data
-	if typ == ngSimple {
-		h := ngHead{wire: r.u32(b[8:]), size: 12}
-		h.captured = h.wire
-		if len(r.ifaces) > 0 && r.ifaces[0].snap > 0 {
-			h.captured = min(h.wire, r.ifaces[0].snap)
-		}
-		return h
+// plain takes the next block if it is what nearly all are: an Enhanced Packet
+// Block, little-endian, without options, whole in memory and as it should be.
+// It reports false, with nothing taken, when it is not; packet then looks
+// closer.
+func (r *ngReader) plain(f *Frame) bool {
+	d := r.s.data
+	if len(d) < 32 || r.swap || binary.LittleEndian.Uint32(d) != ngEnhanced {
+		return false
 	}
-	h := ngHead{
-		iface:    r.u32(b[8:]),
-		ts:       uint64(r.u32(b[12:]))<<32 | uint64(r.u32(b[16:])),
-		captured: r.u32(b[20:]),
-		wire:     r.u32(b[24:]),
-		size:     28,
+	total, id := binary.LittleEndian.Uint32(d[4:]), binary.LittleEndian.Uint32(d[8:])
+	captured := binary.LittleEndian.Uint32(d[20:])
+	end := 28 + uint64(captured)
+	if uint64(len(d)) < uint64(total) || uint64(total) != (end+3)&^3+4 || uint64(id) >= uint64(len(r.ifaces)) {
+		return false
 	}
-	if typ == ngPacket {
-		h.iface = uint32(r.u16(b[8:]))
-		if n := r.u16(b[10:]); n != 0xffff { // which stands for unknown
-			h.drops = uint64(n)
-		}
+	i := &r.ifaces[id]
+	if captured > i.limit || binary.LittleEndian.Uint32(d[total-4:]) != total {
+		return false
 	}
-	return h
+	f.Iface, f.LinkType, f.WireLen = r.base+int(id), i.link, binary.LittleEndian.Uint32(d[24:])
+	f.Data = d[28:end:end]
+	ts := uint64(binary.LittleEndian.Uint32(d[12:]))<<32 | uint64(binary.LittleEndian.Uint32(d[16:]))
+	r.emit(f, i.clock.ns(ts), int(total))
+	return true
 }
 
 // packet reads one of the three packet blocks.
 func (r *ngReader) packet(f *Frame, typ uint32, total int) error {
 	s := r.s
-	fixed := 28
+	fixed := 28 // octets before the data
 	if typ == ngSimple {
 		fixed = 12
 	}
@@ -180,39 +172,72 @@ func (r *ngReader) packet(f *Frame, typ uint32, total int) error {
 	if !s.need(fixed) {
 		return r.cut("")
 	}
-	h := r.head(typ)
-	if int(h.iface) >= len(r.ifaces) {
-		return r.badFrame("is of interface %d, and its section has %d", h.iface, len(r.ifaces))
+	id, captured, wire := r.packetHead(typ)
+	if int(id) >= len(r.ifaces) {
+		return r.badFrame("is of interface %d, and its section has %d", id, len(r.ifaces))
 	}
-	i := &r.ifaces[h.iface]
-	if h.captured > i.limit {
-		return r.badFrame("claims %s captured bytes", grouped(uint64(h.captured)))
+	i := &r.ifaces[id]
+	if captured > i.limit {
+		return r.badFrame("claims %s captured bytes", grouped(uint64(captured)))
 	}
-	options := total - 4 - h.size - int(roundUp(h.captured))
+	end := fixed + int(captured)
+	options := total - 4 - (end+3)&^3
 	if options < 0 || options > ngMaxOptions {
-		return r.badFrame("claims %s captured bytes in a block of %s", grouped(uint64(h.captured)), grouped(uint64(total)))
+		return r.badFrame("claims %s captured bytes in a block of %s", grouped(uint64(captured)), grouped(uint64(total)))
 	}
 	if !s.need(total) {
 		return r.cut("")
 	}
-	b := s.data
+	b := s.data[:total]
 	if !r.trailer(b[total-4:], total) {
 		return r.badFrame("is in a block with two different lengths")
 	}
-	if options > 0 && typ == ngEnhanced {
-		h.drops = r.dropCount(b[total-4-options : total-4])
-	}
-	if h.drops > 0 {
-		r.addDrops(i, i.reported, i.counted+h.drops)
-	}
-	f.Iface, f.LinkType, f.WireLen = r.base+int(h.iface), i.link, h.wire
-	f.Data = b[h.size : h.size+int(h.captured) : h.size+int(h.captured)]
+	f.Iface, f.LinkType, f.WireLen = r.base+int(id), i.link, wire
+	f.Data = b[fixed:end:end]
 	if typ == ngSimple {
 		r.emitUntimed(f, total)
-	} else {
-		r.emit(f, i.clock.ns(h.ts), total)
+		return nil
 	}
+	if options > 0 || typ == ngPacket {
+		r.packetDrops(i, typ, b[total-4-options:total-4])
+	}
+	r.emit(f, i.clock.ns(uint64(r.u32(b[12:]))<<32|uint64(r.u32(b[16:]))), total)
 	return nil
+}
+
+// packetHead reads the fixed part of a packet block, which is there.
+func (r *ngReader) packetHead(typ uint32) (id, captured, wire uint32) {
+	b := r.s.data
+	switch typ {
+	case ngSimple: // which is of the section's first interface
+		wire = r.u32(b[8:])
+		captured = wire
+		if len(r.ifaces) > 0 && r.ifaces[0].snap > 0 {
+			captured = min(wire, r.ifaces[0].snap)
+		}
+		return 0, captured, wire
+	case ngPacket:
+		id = uint32(r.u16(b[8:]))
+	default:
+		id = r.u32(b[8:])
+	}
+	return id, r.u32(b[20:]), r.u32(b[24:])
+}
+
+// packetDrops adds the drops that a packet block tells of: an Enhanced Packet
+// Block in its options, the obsolete Packet Block in a field of its own.
+func (r *ngReader) packetDrops(i *ngIface, typ uint32, options []byte) {
+	drops := uint64(0)
+	if typ == ngPacket {
+		if n := r.u16(r.s.data[10:]); n != 0xffff { // which stands for unknown
+			drops = uint64(n)
+		}
+	} else {
+		drops = r.dropCount(options)
+	}
+	if drops > 0 {
+		r.addDrops(i, i.reported, i.counted+drops)
+	}
 }
 
 // pass skips a block that holds no packet, and counts it as a frame if

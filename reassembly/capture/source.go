@@ -152,6 +152,9 @@ func (s *Source) unpark(size int) error {
 	parked := s.parser
 	if err := s.start(size); err != nil {
 		s.ended, s.parser = true, parked
+		if s.stopping.Load() {
+			return io.EOF
+		}
 		var oe *openError
 		errors.As(err, &oe)
 		s.parser.info.Damage = &Damage{Name: s.name, Text: "cannot be read a second time: " + oe.text, Err: err}
