@@ -12,11 +12,15 @@ import (
 // decides alone, since a retransmission takes a new one; without it, headers,
 // options and timestamps must be identical within a few milliseconds.
 //
-// It is one small direct-mapped cache per partition, not a ring per flow: a
-// copy comes soon or not at all, and flows pay nothing for it.
+// It is one small cache per partition, not a ring per flow: a copy comes soon or
+// not at all, and flows pay nothing for it. Four slots that share a cache line
+// make a set, so that a few busy prints do not displace each other.
 type copies struct {
-	slots []copySlot
+	sets []copySet
 }
+
+// copySet is four recent segments, the latest first.
+type copySet [4]copySlot
 
 type copySlot struct {
 	print uint64
@@ -24,27 +28,34 @@ type copySlot struct {
 }
 
 const (
-	copySlots    = 1024
+	copySets     = 256
 	copyWindow   = 2e6 // ns, without an IP ID
 	copyWindowID = 1e9 // ns, with one
 )
 
-func newCopies() copies { return copies{make([]copySlot, copySlots)} }
+func newCopies() copies { return copies{make([]copySet, copySets)} }
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
 func (c *copies) seen(s *tcp.Segment) bool {
 	print := fingerprint(s)
-	slot := &c.slots[print&(copySlots-1)]
-	if slot.print == print {
-		window := int64(copyWindow)
-		if s.IPID != 0 {
-			window = copyWindowID
+	set := &c.sets[print&(copySets-1)]
+	window := int64(copyWindow)
+	if s.IPID != 0 {
+		window = copyWindowID
+	}
+	last := len(set) - 1
+	for i := range set {
+		if set[i].print != print {
+			continue
 		}
-		if d := s.At - slot.at; d <= window && -d <= window {
+		if d := s.At - set[i].at; d <= window && -d <= window {
 			return true
 		}
+		last = i
+		break
 	}
-	slot.print, slot.at = print, s.At
+	copy(set[1:last+1], set[:last])
+	set[0] = copySlot{print, s.At}
 	return false
 }
 
