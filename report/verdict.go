@@ -120,7 +120,7 @@ func (r *Report) tell(row *Row) string {
 	side := endpoint(row.Who)
 	switch {
 	case side == "":
-		return fmt.Sprintf("On %s%s %s%s%s.", flows, row.to(" to "), p.saw, by(row.Who), longest)
+		return fmt.Sprintf("On %s%s %s%s%s.", flows, row.to(" to "), p.saw, by(row.Rule, row.Who), longest)
 	case side == "client" && row.Client.IsValid():
 		return fmt.Sprintf("%s %s on %s%s%s.", row.Client, fill(p.did, side), flows, row.to(" to "), longest)
 	}
@@ -165,10 +165,13 @@ func (row *Row) to(words string) string {
 	return words + named[0].String()
 }
 
-// by names a party that is no endpoint.
-func by(p diagnose.Party) string {
+// by names a party that is no endpoint, and for the path what it did.
+func by(rule string, p diagnose.Party) string {
 	switch p {
 	case diagnose.Path:
+		if rule == "time-wait-assassinated" || rule == "late-duplicate" {
+			return " (an old segment came late)"
+		}
 		return " (lost on the path)"
 	case diagnose.Middlebox:
 		return " (by a middlebox)"

@@ -34,8 +34,8 @@ Signature
   from the other side while the capture goes on. "Never" is not claimed, only
   "not within" the time that the capture ran after the acknowledgement:
   possible below 3 s, likely from there, certain from 60 s with both directions
-  captured without gaps. A capture that ends within two round trips or 200 ms
-  says nothing.
+  captured without gaps. Where the capture ends right after the acknowledgement
+  it says no more than that.
 
 Look-alikes
   A half-close in use: the closer used shutdown() and goes on reading, payload
@@ -160,6 +160,9 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	}
 	if p.DataAfterPeerFIN > 0 {
 		fact += ", went on sending for a while"
+	}
+	if p.FINRef == 0 && f.Reset.Ref == 0 && span < unansweredLikely {
+		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s later", f.Addr(o), fact, Span(span))
 	}
 	gone := ""
 	if f.Reset.Ref != 0 {
