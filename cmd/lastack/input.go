@@ -16,8 +16,8 @@ import (
 type input struct {
 	capture.Reader
 	stop     func()
-	infos    func() []capture.Info
-	progress func() (read, size int64) // size 0 when unknown; nil when live
+	infos    func([]capture.Info) []capture.Info // appends what is known of the sources
+	progress func() (read, size int64)           // size 0 when unknown; nil when live
 	live     bool
 	// pipe: Next may wait for long, with nobody to wake it.
 	pipe bool
@@ -44,8 +44,7 @@ func openFiles(cfg *config, stdin io.Reader) (*input, error) {
 			in.pipe, in.again = true, false
 		}
 	}
-	in.infos = func() []capture.Info {
-		var out []capture.Info
+	in.infos = func(out []capture.Info) []capture.Info {
 		for _, s := range m.Sources() {
 			out = append(out, s.Info())
 		}
@@ -89,7 +88,8 @@ func openLive(cfg *config) (*input, error) {
 	if cfg.duration > 0 {
 		time.AfterFunc(cfg.duration, l.Stop)
 	}
-	return &input{Reader: l, stop: l.Stop, infos: l.Infos, live: true}, nil
+	return &input{Reader: l, stop: l.Stop, live: true,
+		infos: func(out []capture.Info) []capture.Info { return append(out, l.Infos()...) }}, nil
 }
 
 // until reads r until it is stopped, also while a read waits.

@@ -41,12 +41,13 @@ type pass struct {
 
 func newPass(s *session, in *input, filter *capture.Filter) *pass {
 	p := &pass{
-		s: s, in: in, filter: filter, infos: in.infos(),
+		s: s, in: in, filter: filter, infos: in.infos(nil),
 		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
 		nextAsk: time.Now().Add(raiseEvery),
 	}
 	if s.lines != nil {
-		s.lines.meta = func() error { return s.lines.stream.Meta(s.meta(), p.sources()) }
+		sources := p.sources() // by now their names and formats, which is what is told of them
+		s.lines.meta = func() error { return s.lines.stream.Meta(s.meta(), sources) }
 	}
 	p.analysis = report.New(s.options())
 	if n := len(p.infos); n > 1 {
@@ -101,7 +102,7 @@ func (p *pass) next() error {
 	if !p.in.pipe {
 		return p.in.Next(&p.frame)
 	}
-	p.infos = p.in.infos()
+	p.infos = p.in.infos(p.infos[:0])
 	p.s.mu.Unlock()
 	defer p.s.mu.Lock()
 	return p.in.Next(&p.frame)
@@ -109,7 +110,7 @@ func (p *pass) next() error {
 
 // quiet is a moment at which signals can be answered.
 func (p *pass) quiet() {
-	p.infos = p.in.infos()
+	p.infos = p.in.infos(p.infos[:0])
 	p.s.mu.Unlock()
 	p.s.mu.Lock()
 	if p.in.live && p.s.lines != nil && time.Now().After(p.nextAsk) {
@@ -220,7 +221,7 @@ func (p *pass) snapshot() *report.Report {
 
 // finish ends the analysis and says what is damaged.
 func (p *pass) finish() (*report.Report, error) {
-	p.infos = p.in.infos()
+	p.infos = p.in.infos(p.infos[:0])
 	for _, i := range p.infos {
 		if i.Damage != nil {
 			p.s.say.note("%v", i.Damage)

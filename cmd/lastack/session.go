@@ -210,7 +210,7 @@ func (s *session) open() (*input, error) {
 		s.badInput.Store(true)
 		s.say.error(err)
 	}
-	for i, info := range in.infos() {
+	for i, info := range in.infos(nil) {
 		s.log.Debug("opened", "file", i, "name", info.Name, "format", info.Format, "link_types", info.LinkTypes)
 	}
 	s.stopFunc.Store(&in.stop)
