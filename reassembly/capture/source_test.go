@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -352,4 +354,36 @@ func TestNotACapture(t *testing.T) {
 			t.Errorf("%.20q from a pipe: %v, want %s", c.data, err, c.text)
 		}
 	}
+}
+
+// Sources that are given up in the middle leave no goroutine behind.
+func TestNoLeak(t *testing.T) {
+	file := large()
+	before := runtime.NumGoroutine()
+	for _, packed := range [][]byte{file, gzipped(t, file), zstded(t, file), xzed(xzCRC64, 1<<40)(t, file)} {
+		name := writeFile(t, "x", packed)
+		for range 10 {
+			s, err := Open(name, Options{SHA256: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var f Frame
+			if err := s.Next(&f); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Next(&f); err != io.EOF {
+				t.Errorf("Next returns %v after Close", err)
+			}
+		}
+	}
+	for range 1000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
