@@ -21,7 +21,7 @@ func (t *Table) incarnation(i uint32, hash uint64, s *tcp.Segment) uint32 {
 			return 0
 		}
 	case tcp.SYN | tcp.ACK:
-		if e.has(flowPending) && t.answersPending(i, s) {
+		if e.has(flowPending) && t.answersPending(i, e, s) {
 			return t.takeOver(i, hash, s)
 		}
 		if isNewSYNACK(e, s) {
@@ -29,7 +29,7 @@ func (t *Table) incarnation(i uint32, hash uint64, s *tcp.Segment) uint32 {
 			return 0
 		}
 	default:
-		if e.has(flowPending) && t.answersPending(i, s) {
+		if e.has(flowPending) && t.answersPending(i, e, s) {
 			return t.takeOver(i, hash, s)
 		}
 	}
@@ -110,11 +110,13 @@ func (t *Table) hold(i uint32, e *entry, s *tcp.Segment) {
 }
 
 // answersPending reports whether s shows that the held SYN was accepted or
-// refused: it is acknowledged as a SYN is, or its sender goes on behind it.
-func (t *Table) answersPending(i uint32, s *tcp.Segment) bool {
+// refused: it is acknowledged as a SYN is, or, where nothing was captured of the
+// peer since, its sender goes on behind it.
+func (t *Table) answersPending(i uint32, e *entry, s *tcp.Segment) bool {
 	syn := &t.pending[i][0]
 	if s.From == syn.From {
-		return s.Flags&(tcp.SYN|tcp.RST|tcp.ACK) == tcp.ACK && s.Seq == syn.Seq.Add(1)
+		return s.Flags&(tcp.SYN|tcp.RST|tcp.ACK) == tcp.ACK && s.Seq == syn.Seq.Add(1) &&
+			e.end(s.From.Other()).segRef < syn.Ref
 	}
 	if s.Flags&tcp.ACK == 0 || s.Flags&(tcp.SYN|tcp.RST) == 0 {
 		return false
