@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -131,6 +132,16 @@ func TestFlowLine(t *testing.T) {
 		got := appendFlow([]byte("before"), f)
 		if d := cmp.Diff("before"+want.String(), string(got)); d != "" {
 			t.Fatalf("-encoding/json +appendFlow:\n%s", d)
+		}
+	})
+}
+
+func TestTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ns := rapid.Int64().Draw(t, "ns")
+		want := time.Unix(0, ns).UTC().Format(`"2006-01-02T15:04:05.000000000Z"`)
+		if got := string(appendTime(nil, ns)); got != want {
+			t.Fatalf("%s, want %s", got, want)
 		}
 	})
 }

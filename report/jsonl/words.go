@@ -29,10 +29,31 @@ type Time int64
 // MarshalJSON writes the time as a string.
 func (t Time) MarshalJSON() ([]byte, error) { return appendTime(nil, int64(t)), nil }
 
-const timeFormat = `"2006-01-02T15:04:05.000000000Z"`
-
+// appendTime appends a time in quotes. It is half the work of a flow line, and
+// time.AppendFormat takes three times as long.
 func appendTime(b []byte, ns int64) []byte {
-	return time.Unix(0, ns).UTC().AppendFormat(b, timeFormat)
+	t := time.Unix(0, ns).UTC()
+	year, month, day := t.Date()
+	hour, minute, sec := t.Clock()
+	b = digits(append(b, '"'), year, 4)
+	b = digits(append(b, '-'), int(month), 2)
+	b = digits(append(b, '-'), day, 2)
+	b = digits(append(b, 'T'), hour, 2)
+	b = digits(append(b, ':'), minute, 2)
+	b = digits(append(b, ':'), sec, 2)
+	b = digits(append(b, '.'), t.Nanosecond(), 9)
+	return append(b, 'Z', '"')
+}
+
+// digits appends the last width decimals of n.
+func digits(b []byte, n, width int) []byte {
+	at := len(b)
+	b = append(b, "000000000"[:width]...)
+	for i := at + width - 1; i >= at; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
 }
 
 // id is how flows are named: "0:4098".
