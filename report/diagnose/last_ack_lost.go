@@ -122,8 +122,8 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	if second {
 		which = "the last ACK"
 	}
-	n.Verdict = fmt.Sprintf("%s, of the %s's FIN, passed our tap (frame %d) but did not reach %s, which sent its FIN again %s later (frame %d), %s in all: the path to it lost the packet",
-		which, role(f, s), l.ack.Ref.Frame(), f.Addr(s), Span(gap), l.again.Ref.Frame(), times(l.repeats))
+	n.Verdict = fmt.Sprintf("%s, of the %s's FIN, passed our tap (%s) but did not reach %s, which sent its FIN again %s later (%s), %s in all: the path to it lost the packet",
+		which, role(f, s), frame(l.ack.Ref), f.Addr(s), Span(gap), frame(l.again.Ref), times(l.repeats))
 	if n.rests(f, onClock) {
 		emit(n)
 	}

@@ -92,6 +92,15 @@ func host(f *reassembly.Flow, s tcp.Side) Party {
 // and tcpdump show it.
 func rel(f *reassembly.Flow, s tcp.Side, seq tcp.Seq) uint32 { return uint32(seq - f.Endpoint(s).ISS) }
 
+// frame names a packet: "frame 413", and with several sources "frame 1:413" for
+// one that is not in the first.
+func frame(ref tcp.PacketRef) string {
+	if ref.File() == 0 {
+		return fmt.Sprintf("frame %d", ref.Frame())
+	}
+	return "frame " + ref.String()
+}
+
 // finWords is evidence text: "the server's FIN, sequence 413".
 func finWords(f *reassembly.Flow, s tcp.Side) string {
 	return fmt.Sprintf("the %s's FIN, sequence %d", role(f, s), rel(f, s, f.Endpoint(s).FINEnd)-1)
