@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lastack/lastack/report"
 )
 
 // Contender is a program, or one way to run it.
@@ -66,8 +68,9 @@ func lastacks(program string) []Contender {
 		k := Contender{Name: name, Captures: captures}
 		k.argv = func(c *Capture, out string) []string {
 			argv := []string{program, "-q", "--threads", strconv.Itoa(threads)}
-			if most := c.Totals.Connections; most > 0 {
-				argv = append(argv, "--max-flows", strconv.FormatUint(2*most, 10))
+			// Twice as many as there are, since partitions fill unevenly.
+			if most := 2 * c.Totals.Connections; most > report.DefaultMaxFlows {
+				argv = append(argv, "--max-flows", strconv.FormatUint(most, 10))
 			}
 			if lines {
 				argv = append(argv, "--jsonl", filepath.Join(out, flowsFile))
@@ -134,8 +137,7 @@ func lastLine(name string) ([]byte, error) {
 	return b[bytes.LastIndexByte(b, '\n')+1:], nil
 }
 
-// Peers are the programs to measure against. The two C loops are compiled by
-// CompileLoop.
+// Peers are the programs to measure against. loop is what CompileLoop made.
 func Peers(loop string) []Contender {
 	web := []string{"mix", "headers", "bulk"}
 	many := append([]string{"concurrent"}, web...)
@@ -149,8 +151,8 @@ func Peers(loop string) []Contender {
 		}}
 	}
 	return []Contender{
-		peer(plainLoop, "", many, loop, "FILE"),
-		peer(lingerLoop, "", many, loop, "FILE", "120"),
+		peer(plainLoop, "gcc", many, loop, "FILE"),
+		peer(lingerLoop, "gcc", many, loop, "FILE", "120"),
 		peer("tcpdump", "tcpdump", append(web, "headers-ng"), "tcpdump", "-r", "FILE", "-w", "/dev/null"),
 		peer("softflowd", "softflowd", many, "softflowd", "-6", "-m", "4000000",
 			"-p", "OUT/pid", "-c", "none", "-r", "FILE"),

@@ -145,14 +145,14 @@ func measure(f *flags) error {
 	if p.Self, err = os.Executable(); err != nil {
 		return err
 	}
+	if p.Peers, err = peers(ctx, dir, f.peers); err != nil {
+		return err
+	}
 	if p.Lastack == "" {
 		p.Lastack = filepath.Join(dir, "lastack")
 		if err := build(ctx, p.Lastack); err != nil {
 			return err
 		}
-	}
-	if p.Peers, err = peers(ctx, dir, f.peers); err != nil {
-		return err
 	}
 	r, err := bench.Run(ctx, p)
 	if err != nil {
@@ -174,11 +174,20 @@ func build(ctx context.Context, program string) error {
 func peers(ctx context.Context, dir string, names []string) ([]bench.Contender, error) {
 	loop, err := bench.CompileLoop(ctx, dir)
 	if err != nil {
-		return nil, err
+		fmt.Fprintln(os.Stderr, "lastack-bench:", err) // it counts as not installed
 	}
 	all := bench.Peers(loop)
 	if len(names) == 0 {
 		return all, nil
+	}
+	known := []string{"none"}
+	for _, k := range all {
+		known = append(known, k.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--peers %q: there are %s", name, strings.Join(known, ", "))
+		}
 	}
 	return slices.DeleteFunc(all, func(k bench.Contender) bool { return !slices.Contains(names, k.Name) }), nil
 }
