@@ -15,6 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	playPart()
 	testscript.Main(m, map[string]func(){"lastack": main})
 }
 

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// playPart lets the test program be its own peer: called again with one of
+// these in the environment, it plays that part in the namespace and ends.
+func playPart() {
+	switch os.Getenv("LASTACK_TEST_PART") {
+	case "program":
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	case "traffic":
+		if err := playTraffic(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// TestLiveEqualsFile captures the same traffic twice in a network namespace,
+// with tcpdump to a file and live: every connection and every finding must be
+// the same.
+func TestLiveEqualsFile(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not root: no network namespace to capture in")
+	}
+	for _, tool := range []string{"ip", "tcpdump"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	if Main([]string{"-D"}, nil, io.Discard, io.Discard) != exitOK {
+		t.Skip("built without libpcap: no live capture")
+	}
+	ns := fmt.Sprintf("lastack-%d", os.Getpid())
+	mustRun(t, "ip", "netns", "add", ns)
+	t.Cleanup(func() { mustRun(t, "ip", "netns", "delete", ns) })
+	mustRun(t, "ip", "-n", ns, "link", "set", "lo", "up")
+
+	dir := t.TempDir()
+	file, live := filepath.Join(dir, "lo.pcap"), filepath.Join(dir, "live.jsonl")
+	dump := inside(ns, "", "tcpdump", "-i", "lo", "-U", "-s", "256", "-Z", "root", "--time-stamp-precision=nano", "-w", file, "tcp or icmp or icmp6")
+	program := inside(ns, "program", os.Args[0], "-i", "lo", "-q", "--jsonl", live)
+	startIn(t, dump)
+	startIn(t, program)
+	time.Sleep(1500 * time.Millisecond) // until both listen
+	if out, err := inside(ns, "traffic", os.Args[0]).CombinedOutput(); err != nil {
+		t.Fatalf("traffic: %v: %s", err, out)
+	}
+	time.Sleep(time.Second) // until both have read it
+	endIn(t, program)
+	endIn(t, dump)
+
+	var fromFile bytes.Buffer
+	if code := Main([]string{"-q", "--jsonl", "-", file}, nil, &fromFile, os.Stderr); code != exitOK {
+		t.Fatalf("exit %d on tcpdump's file", code)
+	}
+	fromLive, err := os.ReadFile(live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := comparable(t, fromFile.Bytes()), comparable(t, fromLive)
+	if len(want) < 5 {
+		t.Fatalf("only %d lines to compare", len(want))
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(sameTime), cmp.Comparer(sameSpan)); diff != "" {
+		t.Errorf("-file +live:\n%s", diff)
+	}
+}
+
+// The kernel stamps a packet for each tap, some hundred nanoseconds apart.
+const stampsApart = time.Millisecond
+
+// sameTime compares strings, and times by what the two taps may differ.
+func sameTime(a, b string) bool {
+	x, err := time.Parse(time.RFC3339Nano, a)
+	y, err2 := time.Parse(time.RFC3339Nano, b)
+	if err != nil || err2 != nil {
+		return a == b
+	}
+	return x.Sub(y).Abs() < stampsApart
+}
+
+// sameSpan compares numbers, and spans of time (which are longer than any
+// count of this traffic) likewise.
+func sameSpan(a, b float64) bool {
+	if a < 1000 || b < 1000 {
+		return a == b
+	}
+	return math.Abs(a-b) < float64(stampsApart)
+}
+
+// comparable keeps the flows and findings of a report without what depends on
+// the moment at which the input ended, which the two do not share.
+func comparable(t *testing.T, out []byte) (lines []map[string]any) {
+	for line := range bytes.Lines(out) {
+		var l map[string]any
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatal(err)
+		}
+		if l["type"] != "flow" && l["type"] != "finding" || l["provisional"] == true {
+			continue
+		}
+		for _, key := range []string{"state_ns", "quality", "duration_ns", "verdict", "confidence", "lowered_by"} {
+			delete(l, key)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func inside(ns, part string, args ...string) *exec.Cmd {
+	c := exec.Command("ip", append([]string{"netns", "exec", ns}, args...)...)
+	c.Env = append(os.Environ(), "LASTACK_TEST_PART="+part)
+	return c
+}
+
+func startIn(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if c.ProcessState == nil {
+			c.Process.Kill()
+			c.Wait()
+		}
+		if t.Failed() {
+			t.Logf("%s: %s", strings.Join(c.Args, " "), errs.String())
+		}
+	})
+}
+
+// endIn interrupts a program as a user does and waits for its end.
+func endIn(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%s: %v", c.Args, err)
+	}
+}
+
+func mustRun(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", args, err, out)
+	}
+}
+
+// playTraffic opens and closes some connections on loopback: ten that close in
+// order, two aborts, a refusal, and one whose server never closes.
+func playTraffic() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	for n := range 13 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(c, "%d\n", n); err != nil {
+			return err
+		}
+		if _, err := c.Read(make([]byte, 16)); err != nil {
+			return err
+		}
+		if n == 3 || n == 7 {
+			c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+	}
+	if c, err := net.Dial("tcp", "127.0.0.1:9"); err == nil {
+		c.Close()
+		return fmt.Errorf("something listens on port 9")
+	}
+	time.Sleep(300 * time.Millisecond)
+	return l.Close()
+}
+
+// serve answers one line and closes when the client does, but for the tenth.
+func serve(c net.Conn) {
+	line := make([]byte, 16)
+	n, _ := c.Read(line)
+	c.Write([]byte("ok\n"))
+	if string(line[:n]) == "10\n" {
+		return // forgotten
+	}
+	c.Read(line)
+	c.Close()
+}
