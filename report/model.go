@@ -69,7 +69,9 @@ type Input struct {
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
 }
 
-// Health is what could be read and what could not.
+// Health is what could be read and what could not. Every packet is a TCP
+// segment, not TCP (fragments of a datagram that another frame completes, and
+// ICMP errors, among these), or undecodable.
 type Health struct {
 	Packets, TCPSegments, NotTCP, Undecodable uint64
 	Duplicates, AckedUnseen, KernelDrops      uint64

@@ -29,7 +29,7 @@ func (p *pass) input() report.Input {
 	st := p.decoder.Stats()
 	in := report.Input{
 		Meta: p.s.meta(), Sources: p.sources(), Start: p.first, Packets: p.packets,
-		NotTCP: st.NotTCP + st.Fragments, Undecodable: st.Undecodable, BadChecksums: st.BadChecksums,
+		NotTCP: st.NotTCP + st.Fragments + st.Quotes, Undecodable: st.Undecodable, BadChecksums: st.BadChecksums,
 		Damaged: len(p.in.failed) > 0, Notes: p.notes,
 	}
 	for _, err := range p.in.failed {

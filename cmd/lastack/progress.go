@@ -72,6 +72,6 @@ func (s *session) progressLine() {
 			of = ", " + report.Count(uint64(min(100, 100*read/size))) + "% read"
 		}
 	}
-	s.say.say("%s packets, %s flows, at %s%s", report.Count(p.packets), report.Count(p.analysis.Flows()),
-		report.Clock{}.Range(p.first, p.last), of)
+	s.say.say("%s, %s, at %s%s", report.Plural(p.packets, "packet", "packets"),
+		report.Plural(p.analysis.Flows(), "flow", "flows"), report.Clock{}.Range(p.first, p.last), of)
 }

@@ -139,12 +139,16 @@ func (s *session) run(stdout io.Writer) int {
 	return s.exit(r, err)
 }
 
-// filter compiles the filter of files; live, the interface does it.
+// filter compiles the filter. Live it is only checked, and the interface does
+// the rest.
 func (s *session) filter() (*capture.Filter, error) {
-	if s.cfg.filter == "" || len(s.cfg.interfaces) > 0 {
+	if s.cfg.filter == "" {
 		return nil, nil
 	}
 	f, err := capture.CompileFilter(s.cfg.filter)
+	if len(s.cfg.interfaces) > 0 {
+		f = nil
+	}
 	if s.cfg.fileHint != "" {
 		s.say.note("%q is a file, but with -r the words after the flags are a filter; another file is -r %s",
 			s.cfg.fileHint, s.cfg.fileHint)

@@ -77,6 +77,10 @@ func (d *document) head() {
 	d.line("### TCP teardown report: %s (%s%s, %s)", strings.Join(names, ", "), when,
 		report.Plural(r.Packets, "packet", "packets"), report.Plural(r.Flows, "flow", "flows"))
 	d.line("")
+	if r.AsOf != 0 {
+		d.line("As of %s; the input goes on.", d.clock.Stamp(r.AsOf))
+		d.line("")
+	}
 	verdict := make([]string, len(r.Verdict))
 	for i, s := range r.Verdict {
 		verdict[i] = escape(s)
