@@ -89,6 +89,10 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 		t.mark(e, Stray, s)
 		return
 	}
+	if e.extra != 0 {
+		t.disowns(e, s)
+		t.challenges(e, s)
+	}
 	if d.state == fsm.Closed && d.has(sentAny) && !t.revive(e, s) {
 		t.sequence(e, s) // it was on its way when its sender closed
 		t.inFlightACK(e, s)
@@ -126,6 +130,10 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	if p.has(sentAny) || p.state != fsm.Closed {
 		t.receives(e, s, fresh)
 	}
+	if !d.has(sentPlain) {
+		d.bits |= sentPlain
+		t.firstPlain(e, s)
+	}
 	t.window(e, s)
 }
 
@@ -133,6 +141,9 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 // outside the window, or a FIN that PAWS rejects (RFC 7323 §5.3).
 func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
 	d, p := e.end(s.From), e.end(s.From.Other())
+	if isEarlier(d, s) {
+		return true
+	}
 	if !d.has(hasSeq) || !p.has(hasEdge) {
 		return false
 	}
@@ -147,6 +158,19 @@ func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
 	}
 	return s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && s.Seq == d.nxt && s.Options&tcp.OptTimestamps != 0 &&
 		d.has(hasTS) && int32(s.TSVal-d.tsval) < 0
+}
+
+// isEarlier reports a segment of an earlier connection of the four-tuple: it
+// ends before this one's initial sequence number, or its timestamp is older
+// than that of the SYN.
+func isEarlier(d *end, s *tcp.Segment) bool {
+	if !d.has(hasISN) {
+		return false
+	}
+	if off := s.End().Sub(d.iss); off < 0 && off > -maxJump || off == 0 && s.Len > 0 {
+		return true
+	}
+	return d.has(hasTSSYN) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.tsSYN) < 0
 }
 
 // scale is the shift of its window, 0 unless its SYN announced one.

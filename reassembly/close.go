@@ -21,6 +21,9 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 				e.compat.Gap(side.Other())
 			}
 		}
+		if e.extra != 0 {
+			t.extra(e).sides[side.Other().Index()].repeats = 0
+		}
 		d.ack = s.Ack
 		d.bits |= hasAck
 	}

@@ -77,6 +77,7 @@ type end struct {
 	retrans uint32
 	copies  uint32
 	tsval   uint32
+	tsSYN   uint32 // of its first SYN or SYN-ACK
 	tsecr   uint32
 	bits    endBits
 	state   fsm.State
@@ -102,6 +103,8 @@ const (
 	dataAfterFIN   // it sent payload after it had acknowledged the peer's FIN
 	timedOut       // closed by a timer and not by a packet
 	hasTS          // its last segment carried timestamps
+	hasTSSYN       // tsSYN is known
+	sentPlain      // it sent anything but SYN, SYN-ACK and RST
 	hasWScale      // its SYN carried a window scale
 	inZeroWindow   // its last window was zero
 	hasEdge        // edge is known
@@ -155,6 +158,14 @@ type extra struct {
 	icmpType  uint8
 	icmpCode  uint8
 	effective bool // reset took effect
+
+	// suspect is the first RST of a live endpoint, until it proves to be denied.
+	suspect Reset
+	denied  Denied
+	// challenge is when and by whom something was sent that draws a challenge
+	// ACK (RFC 5961 §3, §4); at is 0 when nothing waits for one.
+	challengeAt   int64
+	challengeFrom tcp.Side
 }
 
 type extraSide struct {
@@ -162,7 +173,14 @@ type extraSide struct {
 	dataAfterFIN                        uint32 // payload segments
 	finRepeats                          uint32
 	afterFINSeq                         tcp.Seq // the first of that payload
-	unseenAt                            int64   // when octets of it were acknowledged that were not captured
+	repeats                             uint32
+	repeatAt, unansweredAt              int64
+	repeatRef, unansweredRef            tcp.PacketRef
+	earlyRepeats, firstDataLen          uint32
+	lastEarlyRepeat                     int64
+	firstData, firstPlain               int64
+	firstDataRef, firstPlainRef         tcp.PacketRef
+	unseenAt                            int64 // when octets of it were acknowledged that were not captured
 }
 
 type restart struct {

@@ -37,7 +37,8 @@ type Flow struct {
 	Handshake    Handshake
 	Close        Close
 	ActiveCloser Closer
-	Reset        Reset // Ref is 0 when no RST took effect
+	Reset        Reset  // Ref is 0 when no RST took effect
+	Denied       Denied // Ref is 0 when no RST was disowned
 	Prev         Previous
 
 	ConnState    string // Zeek's
@@ -103,6 +104,24 @@ type Endpoint struct {
 	FINRepeats  uint32 // repetitions that are no copies of frames
 	// AckedPeerFIN reports that it acknowledged the peer's FIN.
 	AckedPeerFIN bool
+	// Repeats counts the repetitions of payload since the peer last acknowledged
+	// anything new; Repeat is the last of them, Unanswered the first
+	// transmission of the latest payload that is repeated.
+	Repeats       uint32
+	RepeatAt      int64
+	RepeatRef     tcp.PacketRef
+	UnansweredAt  int64
+	UnansweredRef tcp.PacketRef
+	// EarlyRepeats counts the repetitions of payload that passed before the peer
+	// had sent anything but SYN-ACKs and RSTs. Where there are any, FirstData is
+	// that payload and FirstPlain the peer's first such segment, in its Endpoint.
+	EarlyRepeats    uint32
+	LastEarlyRepeat int64
+	FirstData       int64
+	FirstDataRef    tcp.PacketRef
+	FirstDataLen    uint32
+	FirstPlain      int64
+	FirstPlainRef   tcp.PacketRef
 	// HalfCloseAlive reports that, after its own FIN, it acknowledged new
 	// payload: it had used shutdown(), not close().
 	HalfCloseAlive bool
@@ -190,238 +209,4 @@ type Mark struct {
 	Side   tcp.Side // its sender; for an ICMPError the sender of the quoted segment
 	Kind   MarkKind
 	Packet Packet
-}
-
-// Role says how the client is known. The zero value is unknown.
-type Role uint8
-
-// The ways, best first.
-const (
-	RoleSYN Role = 1 + iota
-	RoleSYNACK
-	RoleGuessed
-)
-
-// String is the name that JSON uses.
-func (r Role) String() string {
-	switch r {
-	case RoleSYN:
-		return "syn"
-	case RoleSYNACK:
-		return "synack"
-	}
-	return "guessed"
-}
-
-// Ending says why a flow was finalised.
-type Ending uint8
-
-// The endings.
-const (
-	EndInput   Ending = 1 + iota // the input ended
-	EndExpired                   // closed, and nothing came for the retention time
-	EndReused                    // a new incarnation took the four-tuple
-	EndEvicted                   // the bound on flows was reached
-)
-
-// Outcome of a handshake. The zero value is none.
-type Outcome uint8
-
-// The outcomes, as contract words.
-const (
-	Complete Outcome = 1 + iota
-	Incomplete
-	Refused
-	Unreachable
-	Unanswered
-	Simultaneous
-	Unseen
-)
-
-var outcomeNames = [...]string{Complete: "complete", Incomplete: "incomplete", Refused: "refused",
-	Unreachable: "unreachable", Unanswered: "unanswered", Simultaneous: "simultaneous", Unseen: "unseen"}
-
-// String is the name that JSON uses.
-func (o Outcome) String() string { return outcomeNames[o] }
-
-// Handshake is how the connection opened. Refs are 0 for what was not seen.
-type Handshake struct {
-	Outcome      Outcome
-	FirstSYN     int64 // the client's first SYN
-	FirstSYNRef  tcp.PacketRef
-	LastSYN      int64 // its last before the first SYN-ACK
-	LastSYNRef   tcp.PacketRef
-	SYNACK       int64 // the first SYN-ACK
-	SYNACKRef    tcp.PacketRef
-	ACK          int64 // the first segment but RST that acknowledges it
-	ACKRef       tcp.PacketRef
-	ICMP         int64
-	ICMPRef      tcp.PacketRef
-	ICMPType     uint8
-	ICMPCode     uint8
-	ICMPReporter netip.Addr
-}
-
-// Close is how the connection ended, decided by packets alone.
-type Close uint8
-
-// The first that applies, in this order.
-const (
-	CloseRefused Close = 1 + iota
-	CloseUnanswered
-	CloseOrderly
-	CloseSimultaneous
-	CloseReset
-	CloseFINUnacked
-	CloseHalf
-	CloseOpen
-)
-
-var closeNames = [...]string{CloseRefused: "refused", CloseUnanswered: "unanswered", CloseOrderly: "orderly",
-	CloseSimultaneous: "simultaneous", CloseReset: "reset", CloseFINUnacked: "fin_unacked",
-	CloseHalf: "half_closed", CloseOpen: "open"}
-
-// String is the name that JSON uses.
-func (c Close) String() string { return closeNames[c] }
-
-// Closes is the number of Close values plus one.
-const Closes = int(CloseOpen) + 1
-
-// Closer says who sent the first FIN, by acknowledgement and not by capture order.
-type Closer uint8
-
-// The closers.
-const (
-	CloserNone Closer = 1 + iota
-	CloserClient
-	CloserServer
-	CloserBoth
-)
-
-var closerNames = [...]string{CloserNone: "none", CloserClient: "client", CloserServer: "server", CloserBoth: "both"}
-
-// String is the name that JSON uses.
-func (c Closer) String() string { return closerNames[c] }
-
-// ResetClass tells an abort by a live socket from the answer of none, by the
-// header alone (Linux: an abort has a window, options and an IP ID; an answer
-// of a host without a socket has none of the three).
-type ResetClass uint8
-
-// The classes.
-const (
-	ResetUnknown ResetClass = 1 + iota
-	ResetActive
-	ResetPassive
-)
-
-// String is the name that JSON uses.
-func (c ResetClass) String() string {
-	switch c {
-	case ResetActive:
-		return "active"
-	case ResetPassive:
-		return "passive"
-	}
-	return "unknown"
-}
-
-// Reset is the RST that took effect.
-type Reset struct {
-	By         tcp.Side
-	At         int64
-	Ref        tcp.PacketRef
-	InAnswerTo tcp.PacketRef // 0 when it answers nothing
-	AnswerAt   int64
-	Class      ResetClass
-	HasACK     bool
-	TTL        uint8
-	// State of the sender and of the peer just before it.
-	SenderState, PeerState fsm.State
-	// UnreadAt is when the peer's last payload passed, if the sender of the RST
-	// had acknowledged nothing further and answered nothing since: it may have
-	// died unread. 0 otherwise.
-	UnreadAt  int64
-	UnreadRef tcp.PacketRef
-	// AfterFIN reports that the sender of the RST had sent its FIN before.
-	AfterFIN bool
-}
-
-// TimeWait is one stay of an endpoint in TIME_WAIT.
-type TimeWait struct {
-	Side       tcp.Side
-	Entered    int64
-	EnteredRef tcp.PacketRef
-	Expires    int64 // after the last restart
-	Restarts   uint32
-	RestartAt  int64
-	RestartRef tcp.PacketRef
-	EndedBy    TimeWaitEnd
-	EndedAt    int64
-	EndedRef   tcp.PacketRef
-}
-
-// TimeWaitEnd says how a stay in TIME_WAIT ended.
-type TimeWaitEnd uint8
-
-// The ways.
-const (
-	TimeWaitExpiry TimeWaitEnd = 1 + iota
-	TimeWaitReuse
-	TimeWaitRST
-	TimeWaitEviction
-	TimeWaitCaptureEnd
-)
-
-var timeWaitEndNames = [...]string{TimeWaitExpiry: "expiry", TimeWaitReuse: "reuse", TimeWaitRST: "rst",
-	TimeWaitEviction: "eviction", TimeWaitCaptureEnd: "capture_end"}
-
-// String is the name that JSON uses.
-func (e TimeWaitEnd) String() string { return timeWaitEndNames[e] }
-
-// Previous is what a flow must know of the incarnation before it, to judge the
-// reuse of the tuple. ID is 0 when there was none.
-type Previous struct {
-	ID    tcp.PacketRef
-	Final int64 // when it gave way
-	Last  int64 // its last segment
-	Close Close
-	// TimeWaitSide held TIME_WAIT when the new SYN came, by the profile; 0 when none did.
-	TimeWaitSide tcp.Side
-	Entered      int64
-	EnteredRef   tcp.PacketRef
-	Expires      int64
-	Nxt          [2]tcp.Seq // SND.NXT of both sides, by tcp.Side.Index
-	TSVal        [2]uint32
-	Timestamps   [2]bool
-}
-
-// Quality is a set of reasons to trust a flow's story less.
-type Quality uint16
-
-// The reasons, by their names in the contract.
-const (
-	QualityMidstream Quality = 1 << iota
-	QualityOneWay
-	QualityCaptureLoss
-	QualityDuplicates
-	QualitySnapped
-	QualityFiltered
-	QualityClockStep
-	QualityEndsEarly
-	QualityEvicted
-)
-
-var qualityNames = [...]string{"midstream", "one_way", "capture_loss", "duplicates", "snapped",
-	"filtered", "clock_step", "ends_early", "evicted"}
-
-// Names lists the reasons in a fixed order.
-func (q Quality) Names() []string {
-	var out []string
-	for i, n := range qualityNames {
-		if q&(1<<i) != 0 {
-			out = append(out, n)
-		}
-	}
-	return out
 }

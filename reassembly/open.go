@@ -31,6 +31,7 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 		return
 	case d.has(sentAny) && d.state != fsm.Closed && p.state != fsm.SynSent || e.has(flowPending):
 		t.mark(e, SYNOnLive, s)
+		t.provokes(e, s)
 		return
 	}
 	e.bits |= flowSYN
@@ -86,6 +87,10 @@ func (d *end) takeSYN(s *tcp.Segment) {
 	if s.Options&tcp.OptWindowScale != 0 {
 		d.wscale = s.WScale
 		d.bits |= hasWScale
+	}
+	if s.Options&tcp.OptTimestamps != 0 {
+		d.tsSYN = s.TSVal
+		d.bits |= hasTSSYN
 	}
 }
 

@@ -18,12 +18,14 @@ const (
 // of the stream (RFC 9293 §3.5.3).
 func (t *Table) reset(e *entry, s *tcp.Segment) {
 	d, p := e.end(s.From), e.end(s.From.Other())
+	t.suspects(e, s)
 	switch t.judgeRST(e, s) {
 	case rstIgnored:
 		t.mark(e, RSTIgnored, s)
 		return
 	case rstInexact:
 		t.mark(e, RSTInexact, s)
+		t.provokes(e, s)
 		return
 	}
 	t.mark(e, RSTSent, s)
@@ -153,4 +155,50 @@ func classOfRST(d *end, s *tcp.Segment) ResetClass {
 		return ResetActive
 	}
 	return ResetUnknown
+}
+
+// suspects remembers the first RST of a live endpoint: if that goes on as if it
+// had sent none, somebody else did.
+func (t *Table) suspects(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if !d.has(sentAny) || d.state == fsm.Closed || answersBadACK(d, s) {
+		return
+	}
+	x := t.extra(e)
+	if x.suspect.Ref == 0 && x.denied.Ref == 0 {
+		x.suspect = t.describeRST(e, s)
+	}
+}
+
+// disowns notes that the named sender of an RST goes on after it: later than
+// anything that was in flight.
+func (t *Table) disowns(e *entry, s *tcp.Segment) {
+	x := t.extra(e)
+	if x.suspect.Ref != 0 && x.suspect.By == s.From && s.At-x.suspect.At > t.patience(e) {
+		t.deny(x, s)
+	}
+}
+
+func (t *Table) deny(x *extra, s *tcp.Segment) {
+	x.denied = Denied{Reset: x.suspect, ProofAt: s.At, ProofRef: s.Ref, ProofSide: s.From}
+	x.suspect = Reset{}
+}
+
+// provokes remembers a segment that draws a challenge ACK.
+func (t *Table) provokes(e *entry, s *tcp.Segment) {
+	x := t.extra(e)
+	x.challengeAt, x.challengeFrom = s.At, s.From
+}
+
+// challenges marks the bare ACK that answers such a segment: it acknowledges
+// nothing new and comes within the time of an answer.
+func (t *Table) challenges(e *entry, s *tcp.Segment) {
+	x := t.extra(e)
+	if x.challengeAt == 0 || s.From == x.challengeFrom || s.Len > 0 || s.Flags&tcp.FIN != 0 {
+		return
+	}
+	if d := e.end(s.From); s.At-x.challengeAt <= max(2*e.rtt, 500e6) && s.Ack.LessEq(d.ack) {
+		t.mark(e, ChallengeACK, s)
+	}
+	x.challengeAt = 0
 }

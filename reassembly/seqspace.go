@@ -135,6 +135,7 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 		t.extra(e).sides[s.From.Index()].outOfOrder++
 	} else {
 		d.retrans++
+		t.repeats(e, s)
 	}
 	if d.nxt.Less(right) {
 		d.nxt = right
@@ -153,4 +154,40 @@ func (d *end) take(s *tcp.Segment, octets uint32) {
 	}
 	d.bytes += uint64(octets)
 	d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
+}
+
+// repeats keeps the account of payload that comes again while the peer is
+// silent.
+func (t *Table) repeats(e *entry, s *tcp.Segment) {
+	if s.Len == 0 {
+		return
+	}
+	d, p := e.end(s.From), e.end(s.From.Other())
+	x := &t.extra(e).sides[s.From.Index()]
+	if x.repeats == 0 {
+		x.unansweredAt, x.unansweredRef = d.dataAt, d.dataRef
+	}
+	x.repeats++
+	x.repeatAt, x.repeatRef = s.At, s.Ref
+	if p.has(sentPlain) {
+		return
+	}
+	if x.earlyRepeats == 0 {
+		x.firstData, x.firstDataRef, x.firstDataLen = d.dataAt, d.dataRef, d.dataLen
+	}
+	x.earlyRepeats++
+	x.lastEarlyRepeat = s.At
+}
+
+// firstPlain notes the first segment but SYN-ACKs of an endpoint whose peer had
+// to repeat payload until then.
+func (t *Table) firstPlain(e *entry, s *tcp.Segment) {
+	if e.extra == 0 {
+		return
+	}
+	x := t.extra(e)
+	if x.sides[s.From.Other().Index()].earlyRepeats > 0 {
+		me := &x.sides[s.From.Index()]
+		me.firstPlain, me.firstPlainRef = s.At, s.Ref
+	}
 }

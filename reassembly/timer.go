@@ -158,6 +158,9 @@ func (t *Table) clearSender(e *entry, s *tcp.Segment) {
 	}
 	t.retract(e, side, fsm.SendRST, s)
 	e.end(side).bits &^= aborted
+	if x.suspect.Ref == x.reset.Ref {
+		t.deny(x, s)
+	}
 }
 
 // patience is how long after an RST traffic proves that it had no effect: what

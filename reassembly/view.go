@@ -47,6 +47,7 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	if resetStands(&v.extra, recs) {
 		v.flow.Reset = v.extra.reset
 	}
+	v.flow.Denied = v.extra.denied
 	v.list(recs)
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		v.endpoint(t, side, recs, until)
@@ -121,6 +122,11 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 		OutOfOrder: uint64(x.outOfOrder), ZeroWindows: uint64(x.zeroWindows), Keepalives: uint64(x.keepalives),
 		LastAt: d.lastAt, LastRef: d.lastRef, LastData: d.dataAt, LastDataRef: d.dataRef, LastDataLen: d.dataLen,
 		FINEnd: d.finEnd, FINAcksPeer: d.has(finAcksPeer), FINAcked: d.has(finAcked), FINRepeats: x.finRepeats,
+		Repeats: x.repeats, RepeatAt: x.repeatAt, RepeatRef: x.repeatRef,
+		UnansweredAt: x.unansweredAt, UnansweredRef: x.unansweredRef,
+		EarlyRepeats: x.earlyRepeats, LastEarlyRepeat: x.lastEarlyRepeat,
+		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
+		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
 		AckedPeerFIN: d.has(ackedFIN), HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
 		Timestamps: d.has(hasTS), LastTSVal: d.tsval, LastTSEcr: d.tsecr, TTL: d.ttl,
 	}
