@@ -136,6 +136,14 @@ func (t *Tally) Any(s diagnose.Severity) bool {
 	return false
 }
 
+// of is the number of findings of that confidence.
+func (t *Tally) of(c diagnose.Confidence) (n uint64) {
+	for _, row := range t {
+		n += row[c]
+	}
+	return n
+}
+
 // worst is the gravest severity that occurs.
 func (t *Tally) worst() diagnose.Severity {
 	for s := diagnose.Error; s < diagnose.Info; s++ {

@@ -16,6 +16,7 @@ type Row struct {
 	Severity   diagnose.Severity
 	Confidence diagnose.Confidence
 	FlowCount  uint64
+	Counts     Tally
 	// Services that have a group of their own, the most harmful first; the
 	// invalid one, for those that have none, last.
 	Services []netip.AddrPort
@@ -44,6 +45,7 @@ func (r *Report) Rows() []Row {
 		}
 		row := &rows[n]
 		row.FlowCount += g.FlowCount
+		row.Counts.plus(&g.Counts)
 		if g.Service.IsValid() {
 			row.Services = append(row.Services, g.Service)
 		} else {

@@ -62,17 +62,32 @@ func (r *Report) nothing() string {
 // it cannot for most flows.
 func (r *Report) cannot() (out []string, judged bool) {
 	if p := r.percent(r.Health.OneWay); p >= blind {
-		out = append(out, fmt.Sprintf("Only one direction was captured on %d%% of flows; teardown cannot be judged there.", p))
+		out = append(out, "Only one direction was captured"+share(p)+"; teardown cannot be judged"+there(p)+".")
 	}
 	if p := r.percent(r.Health.Filtered); p >= blind {
-		out = append(out, fmt.Sprintf("Only SYN, FIN and RST were captured on %d%% of flows; "+
-			"whether a FIN was acknowledged cannot be seen.", p))
+		out = append(out, "Only SYN, FIN and RST were captured"+share(p)+
+			"; whether a FIN was acknowledged cannot be seen"+there(p)+".")
 	}
 	if r.Health.KernelDrops > 0 {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")
 	}
 	return out, r.percent(r.Health.OneWay) < blind && r.percent(r.Health.Filtered) < blind
+}
+
+// share is of how many flows something is said, "" for all.
+func share(percent uint64) string {
+	if percent == 100 {
+		return ""
+	}
+	return fmt.Sprintf(" on %d%% of flows", percent)
+}
+
+func there(percent uint64) string {
+	if percent == 100 {
+		return ""
+	}
+	return " there"
 }
 
 func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
@@ -102,7 +117,8 @@ func (r *Report) fine(remarks uint64) string {
 
 // sentence tells a group.
 func (r *Report) sentence(g *Group) string {
-	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service}, Client: g.Client, Longest: g.Longest, Group: g})
+	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service}, Client: g.Client,
+		Confidence: g.Confidence, Counts: g.Counts, Longest: g.Longest, Group: g})
 }
 
 // tell is a row in one sentence. A single finding is told by its own words.
@@ -113,29 +129,36 @@ func (r *Report) tell(row *Row) string {
 	}
 	p := phraseFor(row.Rule)
 	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
+	if n := row.Counts.of(diagnose.Possible); n > 0 && n < row.Counts.Total() {
+		flows += " (" + Count(n) + " of them possibly)"
+	}
 	longest := ""
 	if p.lasts && row.Longest >= second {
 		longest = ", the longest for " + diagnose.Span(row.Longest)
 	}
+	perhaps := ""
+	if row.Confidence == diagnose.Possible {
+		perhaps = "Possibly, "
+	}
 	side := endpoint(row.Who)
 	switch {
 	case side == "":
-		return fmt.Sprintf("On %s%s %s%s%s.", flows, row.to(" to "), p.saw, by(row.Rule, row.Who), longest)
+		return capital(fmt.Sprintf("%son %s%s %s%s%s.", perhaps, flows, row.to(" to "), p.saw, by(row.Who), longest))
 	case side == "client" && row.Client.IsValid():
-		return fmt.Sprintf("%s %s on %s%s%s.", row.Client, fill(p.did, side), flows, row.to(" to "), longest)
+		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, row.Client, fill(p.did, side), flows, row.to(" to "), longest)
 	}
-	return fmt.Sprintf("%s %s on %s%s.", row.subject(side), fill(p.did, side), flows, longest)
+	return capital(fmt.Sprintf("%s%s %s on %s%s.", perhaps, row.subject(side), fill(p.did, side), flows, longest))
 }
 
 // subject names the party: a service, or the clients of one.
 func (row *Row) subject(side string) string {
 	if side == "server" {
 		if s := row.to(""); s != "" {
-			return capital(s)
+			return s
 		}
-		return "Servers"
+		return "servers"
 	}
-	return "Clients" + row.to(" of ")
+	return "clients" + row.to(" of ")
 }
 
 // capital begins a sentence.
@@ -165,14 +188,11 @@ func (row *Row) to(words string) string {
 	return words + named[0].String()
 }
 
-// by names a party that is no endpoint, and for the path what it did.
-func by(rule string, p diagnose.Party) string {
+// by names a party that is no endpoint.
+func by(p diagnose.Party) string {
 	switch p {
 	case diagnose.Path:
-		if rule == "time-wait-assassinated" || rule == "late-duplicate" {
-			return " (an old segment came late)"
-		}
-		return " (lost on the path)"
+		return " (by the path)"
 	case diagnose.Middlebox:
 		return " (by a middlebox)"
 	}

@@ -25,6 +25,16 @@ func reportOf(n uint64, groups ...Group) *Report {
 	return r
 }
 
+// unsure is the group with its findings certain or only possible.
+func unsure(g Group, certain, possible uint64) Group {
+	g.Severity, g.Confidence = diagnose.Error, diagnose.Certain
+	if certain == 0 {
+		g.Confidence = diagnose.Possible
+	}
+	g.Counts[g.Severity][diagnose.Certain], g.Counts[g.Severity][diagnose.Possible] = certain, possible
+	return g
+}
+
 func TestVerdict(t *testing.T) {
 	client := netip.MustParseAddr("10.0.0.9")
 	second := netip.MustParseAddrPort("10.0.0.2:80")
@@ -62,6 +72,12 @@ func TestVerdict(t *testing.T) {
 				"What the server had sent was not read."},
 		{"nobody", reportOf(7, by(diagnose.Middlebox, netip.Addr{})),
 			"On 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by a middlebox)."},
+		{"possible", reportOf(7, unsure(leak, 0, 212)),
+			"Possibly, 10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows, the longest for 8m41s. "},
+		{"partly possible", reportOf(7, unsure(leak, 200, 12)),
+			"10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows (12 of them possibly), the longest for 8m41s. "},
+		{"possibly nobody", reportOf(7, unsure(by(diagnose.Path, netip.Addr{}), 0, 3)),
+			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by the path)."},
 		{"unknown rule", reportOf(7, Group{Rule: "new-rule", Who: diagnose.ServerHost, Service: service, Count: 2}),
 			"10.0.0.1:80 caused new-rule on 2 of 7 flows."},
 		{"remarks", func() *Report {
@@ -79,7 +95,7 @@ func TestVerdict(t *testing.T) {
 			r := reportOf(100, leak)
 			r.Health.Filtered = 100
 			return r
-		}(), "Only SYN, FIN and RST were captured on 100% of flows; whether a FIN was acknowledged cannot be seen. " +
+		}(), "Only SYN, FIN and RST were captured; whether a FIN was acknowledged cannot be seen. " +
 			"10.0.0.1:80 did not answer the client's FIN on 212 of 100 flows"},
 		{"drops", func() *Report {
 			r := reportOf(100)

@@ -69,7 +69,12 @@ func (p *page) example(g *report.Group, n int) {
 		worst = ", worst"
 	}
 	p.line("")
-	p.line("  %s%s: client %s  server %s", g.Rule, worst, f.Addr(f.Client), f.Addr(f.Server()))
+	what, who := "  "+g.Rule+worst+":", fmt.Sprintf(" client %s  server %s", f.Addr(f.Client), f.Addr(f.Server()))
+	if len(what)+len(who) > width {
+		p.line("%s", what)
+		what = "   "
+	}
+	p.line("%s%s", what, who)
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
