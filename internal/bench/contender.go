@@ -54,7 +54,7 @@ const (
 	textOne     = "lastack, text, 1 thread"
 	bounded     = "lastack, bounded"
 	plainLoop   = "C loop"
-	lingerLoop  = "C loop, flows kept 120 s"
+	lingerLoop  = "C loop that keeps flows"
 	flowsFile   = "flows.jsonl"
 	boundedPart = 5 // of so many connections, two are within the bound
 )
@@ -137,7 +137,8 @@ func lastLine(name string) ([]byte, error) {
 	return b[bytes.LastIndexByte(b, '\n')+1:], nil
 }
 
-// Peers are the programs to measure against. loop is what CompileLoop made.
+// Peers are the programs to measure against. loop is what CompileLoop made; the
+// one that keeps flows frees them 120 s after they close, as lastack does.
 func Peers(loop string) []Contender {
 	web := []string{"mix", "headers", "bulk"}
 	many := append([]string{"concurrent"}, web...)
