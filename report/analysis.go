@@ -34,7 +34,7 @@ const (
 // Options say how to analyse. The zero value of every field is good.
 type Options struct {
 	Profile  reassembly.Profile // of the hosts; the zero value is the first of reassembly.Profiles
-	MaxFlows int                // flows held at once; DefaultMaxFlows when 0
+	MaxFlows int                // flows held at once, at least 64; DefaultMaxFlows when 0
 	Threads  int                // workers; the report does not depend on it
 	Rules    []diagnose.Rule
 	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
@@ -91,12 +91,9 @@ func New(opt Options) *Analysis {
 	}
 	opt.ListFindings = opt.ListFindings || opt.AllFindings
 	a := &Analysis{opt: opt, collector: newCollector(&opt)}
-	table := reassembly.Options{
-		Profile:  opt.Profile,
-		MaxFlows: (opt.MaxFlows + partitions - 1) / partitions,
-		Seed:     rand.Uint64(),
-	}
-	for range partitions {
+	table := reassembly.Options{Profile: opt.Profile, Seed: rand.Uint64()}
+	for i := range partitions {
+		table.MaxFlows = max(1, (opt.MaxFlows+partitions-1-i)/partitions)
 		a.parts = append(a.parts, newPartition(table, &a.opt))
 	}
 	if opt.Threads > 1 {

@@ -222,6 +222,7 @@ func (p *pass) snapshot() *report.Report {
 // finish ends the analysis and says what is damaged.
 func (p *pass) finish() (*report.Report, error) {
 	p.infos = p.in.infos(p.infos[:0])
+	p.hash()
 	for _, i := range p.infos {
 		if i.Damage != nil {
 			p.s.say.note("%v", i.Damage)
@@ -231,6 +232,18 @@ func (p *pass) finish() (*report.Report, error) {
 		p.s.say.note("%s", t)
 	}
 	return p.analysis.Finish(p.end(), p.input())
+}
+
+// hash reads files to their ends where -c or --for did not, for their hashes.
+func (p *pass) hash() {
+	if !p.s.cfg.sha256 || p.in.live || p.s.stopping.Load() {
+		return
+	}
+	for p.in.Next(&p.frame) == nil {
+	}
+	for i, f := range p.in.infos(nil) {
+		p.infos[i].SHA256 = f.SHA256
+	}
 }
 
 // String is what is said of the pair.
