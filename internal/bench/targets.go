@@ -93,9 +93,9 @@ func (r *Results) perFlow(n int, capture, name string, limit, part float64) Verd
 		}
 	}
 	each := func(v float64) float64 { return max(v-own, 0) / flows }
-	each3 := Spread{Median: each(s.Median), Low: each(s.Low), High: each(s.High), Rounds: s.Rounds}
+	spread := Spread{Median: each(s.Median), Low: each(s.Low), High: each(s.High), Rounds: s.Rounds}
 	return verdict(n, fmt.Sprintf("%s, %s: octets for each of %.0f flows held, beyond 64 MB", capture, name, flows),
-		fmt.Sprintf("at most %v", limit), each3, ok, each3.Median <= limit)
+		fmt.Sprintf("at most %v", limit), spread, ok, spread.Median <= limit)
 }
 
 func (r *Results) memory(n int, capture string, limit float64) Verdict {
