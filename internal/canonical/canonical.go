@@ -248,11 +248,11 @@ func empty() Input {
 // apart.
 func many() Input {
 	t := newTalk("many", "day.pcap")
-	for i := range 2500 {
+	for i := range 1300 {
 		f := t.flow(time.Duration(i)*ms, client(i), fmt.Sprintf("10.1.%d.%d:80", i/250, i%250))
 		f.send(0, 0, tcp.SYN, 0).send(ms, 1, tcp.RST|tcp.ACK, 0)
 	}
-	t.leaks(3300)
+	t.leaks(900)
 	t.in.End = Start + int64(26*time.Hour)
 	return t.done()
 }

@@ -152,15 +152,15 @@ func (b line) flowTail(f *reassembly.Flow) line {
 	}
 	expired := f.Ends[0].FinWait2Expired || f.Ends[1].FinWait2Expired
 	b = b.bool(`],"fin_wait_2_expired":`, expired)
-	if f.ConnState != "" {
-		b = b.str(`,"conn_state":`, f.ConnState)
+	if state := f.ConnState(); state != "" {
+		b = b.str(`,"conn_state":`, state)
 	}
-	if f.History != "" {
-		b = b.str(`,"history":`, f.History)
+	if letters := f.History(); letters != "" {
+		b = b.str(`,"history":`, letters)
 	}
-	b = b.num(`,"completeness":`, uint64(f.Completeness))
-	if f.CommunityID != "" {
-		b = b.str(`,"community_id":`, f.CommunityID)
+	b = b.num(`,"completeness":`, uint64(f.Completeness()))
+	if id := f.CommunityID(); id != "" {
+		b = b.str(`,"community_id":`, id)
 	}
 	b = b.raw(`,"quality":[`)
 	first := true

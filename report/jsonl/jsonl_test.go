@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,7 +149,7 @@ func TestTime(t *testing.T) {
 
 func TestFlowLineAllocatesNothing(t *testing.T) {
 	var f *reassembly.Flow
-	w := keeper{flow: &f}
+	w := keeper{flow: &f, mu: new(sync.Mutex)}
 	in := canonical.Inputs()[1]
 	if _, err := in.Analyse(report.Options{Flows: w}); err != nil {
 		t.Fatal(err)
@@ -160,9 +161,14 @@ func TestFlowLineAllocatesNothing(t *testing.T) {
 }
 
 // keeper keeps a flow.
-type keeper struct{ flow **reassembly.Flow }
+type keeper struct {
+	flow **reassembly.Flow
+	mu   *sync.Mutex
+}
 
 func (k keeper) AppendFlow(b []byte, f *reassembly.Flow) []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	*k.flow = f.Clone()
 	return b
 }
@@ -179,8 +185,8 @@ func plain(f *reassembly.Flow) Flow {
 		Close:     f.Close.String(), ActiveCloser: f.ActiveCloser.String(),
 		ClientState: State(c.State.String()), ServerState: State(s.State.String()), Transitions: []Transition{},
 		StateNS: StateNS{times(c), times(s)}, TimeWait: []TimeWait{},
-		FinWait2Expired: c.FinWait2Expired || s.FinWait2Expired, ConnState: f.ConnState, History: f.History,
-		Completeness: f.Completeness, CommunityID: f.CommunityID, Quality: []QualityName{},
+		FinWait2Expired: c.FinWait2Expired || s.FinWait2Expired, ConnState: f.ConnState(), History: f.History(),
+		Completeness: f.Completeness(), CommunityID: f.CommunityID(), Quality: []QualityName{},
 	}
 	h := &f.Handshake
 	between := func(from, to int64, a, b tcp.PacketRef) *int64 {
@@ -298,8 +304,7 @@ func anyFlow(t *rapid.T) *reassembly.Flow {
 		ActiveCloser: reassembly.Closer(rapid.IntRange(1, 4).Draw(t, "closer")),
 		Reset: reassembly.Reset{By: rapid.SampledFrom([]tcp.Side{0, tcp.SideA, tcp.SideB}).Draw(t, "by"), At: at.Draw(t, "at"),
 			Ref: ref.Draw(t, "ref"), InAnswerTo: ref.Draw(t, "ref"), Class: reassembly.ResetClass(rapid.IntRange(1, 3).Draw(t, "class"))},
-		ConnState: words.Draw(t, "conn_state"), History: words.Draw(t, "history"), Completeness: rapid.Uint8().Draw(t, "bits"),
-		CommunityID: words.Draw(t, "community_id"), Quality: reassembly.Quality(rapid.IntRange(0, 1<<9-1).Draw(t, "quality")),
+		Quality: reassembly.Quality(rapid.IntRange(0, 1<<9-1).Draw(t, "quality")),
 	}
 	copy(f.Tuple.AddrA[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "a"))
 	copy(f.Tuple.AddrB[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "b"))
