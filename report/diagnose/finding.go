@@ -72,3 +72,28 @@ func lastMark(f *reassembly.Flow, s tcp.Side, kind reassembly.MarkKind) *reassem
 	}
 	return nil
 }
+
+// markEvidence is a mark with words of its own.
+func markEvidence(m *reassembly.Mark, what string) Evidence {
+	return Evidence{Ref: m.Ref, At: m.At, Side: m.Side, What: what}
+}
+
+// firstMark is the first mark of a kind by a side from a time on, or nil.
+func firstMark(f *reassembly.Flow, s tcp.Side, kind reassembly.MarkKind, from int64) *reassembly.Mark {
+	for i := range f.Marks {
+		if m := &f.Marks[i]; m.Kind == kind && m.Side == s && m.At >= from {
+			return m
+		}
+	}
+	return nil
+}
+
+// countMarks counts the marks of a kind by a side from a time on.
+func countMarks(f *reassembly.Flow, s tcp.Side, kind reassembly.MarkKind, from int64) (n uint32) {
+	for i := range f.Marks {
+		if m := &f.Marks[i]; m.Kind == kind && m.Side == s && m.At >= from {
+			n++
+		}
+	}
+	return n
+}

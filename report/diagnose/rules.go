@@ -4,12 +4,16 @@ package diagnose
 func Rules() []Rule {
 	return []Rule{
 		finUnanswered(),
+		finAnsweredLate(),
 		lateCloseReset(),
 		writeAfterFIN(),
 		finUnacked(),
 		lastACKLost(),
 		ackOfFINLost(),
 		timeWaitMissing(),
+		closeBehindZeroWindow(),
+		halfClose(),
+		simultaneousClose(),
 		abortiveClose(),
 		rstUnreadData(),
 		rstAfterFIN(),

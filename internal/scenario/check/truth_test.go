@@ -102,6 +102,18 @@ func untrue(w *world, d *diagnose.Finding) string {
 		if t.gotFINAt == 0 || late < d.Duration-slack && t.unseenFINs < 3 {
 			return "the application had closed"
 		}
+	case "fin-answered-late":
+		if t.gotFINAt == 0 || late < d.Duration-slack && t.unseenFINs < 3 {
+			return "it did not answer late"
+		}
+	case "half-close":
+		if !w.c.truth.readOn && !w.s.truth.readOn {
+			return "nobody read on"
+		}
+	case "simultaneous-close":
+		if w.c.truth.closedAt*w.s.truth.closedAt == 0 || w.c.answered() || w.s.answered() {
+			return "one side had received the other's FIN"
+		}
 	case "write-after-fin":
 		if !t.wroteAfter {
 			return "it did not write after the FIN"

@@ -76,6 +76,7 @@ type truth struct {
 	wroteAfter bool  // the application wrote after the peer's FIN had been received
 	lostAck    bool  // a packet of its with an acknowledgement was lost behind the tap
 	lostAny    bool  // any packet of its was lost
+	readOn     bool  // it took payload after its own FIN
 	unseenFINs int   // copies of its FIN that were lost before the tap
 	diedAt     int64
 	refusedAt  int64 // its kernel answered for want of a socket
@@ -299,6 +300,11 @@ func (h *host) abort() {
 	h.send(segment{seq: h.nxt, ack: h.rcv, flags: "R."})
 }
 
+// answered reports that the application closed after the peer's FIN had come.
+func (h *host) answered() bool {
+	return h.truth.gotFINAt != 0 && h.truth.gotFINAt < h.truth.closedAt
+}
+
 // die takes the host away.
 func (h *host) die() {
 	h.dead = true
@@ -356,6 +362,7 @@ func (h *host) established(g segment) {
 			return
 		}
 		h.rcv += g.length
+		h.truth.readOn = h.truth.readOn || h.fin != 0
 		h.unread += g.length
 	}
 	if g.has("F") {

@@ -1,0 +1,118 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+func finAnsweredLate() Rule {
+	return Rule{
+		ID:       "fin-answered-late",
+		Title:    "the answer to a FIN came late",
+		Severity: Warning,
+		Doc:      finAnsweredLateDoc,
+		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.13"},
+		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
+			checkAnsweredLate(c, f, tcp.SideA, emit)
+			checkAnsweredLate(c, f, tcp.SideB, emit)
+		},
+	}
+}
+
+const finAnsweredLateDoc = `What it means
+  One side closed. The other side's host acknowledged the FIN at once, and its
+  application took its time before it closed too. Until then the closer stood in
+  FIN_WAIT_2 and the other side in CLOSE_WAIT, with everything that hangs on a
+  socket: a descriptor, a slot in a pool, a worker.
+
+Signature
+  FIN, an acknowledgement that covers it, and the other side's own FIN more than
+  one second after that, with no payload between them. It is measured within the
+  one connection: whether the same service usually answers as late is not asked.
+  Certain from 3 s, likely below, possible below ten round trips: a few FINs
+  lost before the tap could look the same.
+
+Look-alikes
+  A half-close in use: payload flows until the second FIN (half-close).
+  A FIN that arrived late because its first copies were lost: the time counts
+  from the last copy before the acknowledgement.
+  Payload that still had to be delivered: it comes before the second FIN.
+  An answer so late that the closer had given up: late-close-reset.
+  No answer as long as the capture ran: fin-unanswered.
+
+What it usually is
+  An application that notices the end of file only when it next looks at the
+  connection (a pool, an event loop that is busy), that finishes work first
+  (flushing a log, a transaction), or a pause of its runtime.
+
+What to do
+  Watch idle connections for end of file and close at once. Keep blocking work
+  out of the path between the end of file and close().
+  Below the closer's FIN_WAIT_2 timeout (60 s on Linux) nothing is lost; beyond
+  it the answer meets an RST.
+
+What would prove it
+  A trace of the late process: when read() returned 0, and when close() was
+  called.`
+
+// How late is late, ns. The order of seconds is beyond delayed
+// acknowledgements, retransmissions and schedulers.
+const (
+	answeredLate        = 1e9
+	answeredLateCertain = 3e9
+)
+
+// checkAnsweredLate asks whether the other side answered the FIN of side s
+// late.
+func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
+	o := s.Other()
+	d, p := f.Endpoint(s), f.Endpoint(o)
+	if !sentFIN(f, s) || !sentFIN(f, o) || !p.FINAcksPeer || d.FINAcksPeer {
+		return
+	}
+	if kindOfReset(c, f) == resetLate {
+		return // late-close-reset tells it
+	}
+	since := closedSince(f, s)
+	seen := d.FINAckRef != 0 && d.FINAckRef != p.FINRef && d.FINAckAt < p.FINAt
+	if seen {
+		since = d.FINAckAt
+	}
+	if d.HalfCloseAlive || p.DataAfterPeerFIN > 0 || p.LastData > since {
+		return // it had not finished
+	}
+	if m := lastMark(f, o, reassembly.RepeatAfterFIN); m != nil {
+		since = max(since, m.At) // payload had to be delivered first
+	}
+	if m := lastMark(f, s, reassembly.ZeroWindow); m != nil && m.At > p.LastData {
+		return // so had what waited behind a closed window
+	}
+	late := p.FINAt - since
+	if late < answeredLate {
+		return
+	}
+	sure, path := Certain, f.RTT
+	if path == 0 {
+		path = since - closedSince(f, s)
+	}
+	switch {
+	case late < 10*path:
+		sure = Possible
+	case late < answeredLateCertain || !seen:
+		sure = Likely
+	}
+	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finEvidence(f, o))
+	how := "must have acknowledged"
+	if seen {
+		how = "acknowledged"
+		n = newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), finEvidence(f, o))
+	}
+	n.Duration = late
+	n.Verdict = fmt.Sprintf("%s %s the %s's FIN and sent its own only %s later: its application closed late",
+		f.Addr(o), how, role(f, s), Span(late))
+	if n.rests(f, onSilence|onClock) {
+		emit(n)
+	}
+}
