@@ -13,49 +13,51 @@ import (
 // options and timestamps must be identical within a few milliseconds.
 //
 // It is one small cache per partition, not a ring per flow: a copy comes soon or
-// not at all, and flows pay nothing for it. Four slots that share a cache line
-// make a set, so that a few busy prints do not displace each other.
+// not at all, and flows pay nothing for it. Eight slots that share a cache line
+// make a set, so that a few busy prints do not displace each other; 64 such
+// caches stay within a core's own.
 type copies struct {
-	sets []copySet
+	sets [copySets]copySet
 }
 
-// copySet is four recent segments, the latest first.
-type copySet [4]copySlot
+// copySet is the recent segments of one set, the latest first: the upper half
+// of a fingerprint and the time.
+type copySet [8]copySlot
 
 type copySlot struct {
-	print uint64
-	at    int64
+	print uint32
+	at    uint32 // in units of 2^16 ns; it wraps after 281 s
 }
 
 const (
-	copySets     = 256
-	copyWindow   = 2e6 // ns, without an IP ID
-	copyWindowID = 1e9 // ns, with one
+	copySets     = 64
+	copyUnit     = 16              // 2^16 ns
+	copyWindow   = 2e6 >> copyUnit // without an IP ID
+	copyWindowID = 1e9 >> copyUnit // with one
 )
-
-func newCopies() copies { return copies{make([]copySet, copySets)} }
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
 func (c *copies) seen(s *tcp.Segment) bool {
-	print := fingerprint(s)
-	set := &c.sets[print&(copySets-1)]
-	window := int64(copyWindow)
+	h := fingerprint(s)
+	set := &c.sets[h%copySets]
+	slot := copySlot{uint32(h >> 32), uint32(s.At >> copyUnit)}
+	window := int32(copyWindow)
 	if s.IPID != 0 {
 		window = copyWindowID
 	}
 	last := len(set) - 1
 	for i := range set {
-		if set[i].print != print {
+		if set[i].print != slot.print {
 			continue
 		}
-		if d := s.At - set[i].at; d <= window && -d <= window {
+		if d := int32(slot.at - set[i].at); d <= window && -d <= window {
 			return true
 		}
 		last = i
 		break
 	}
 	copy(set[1:last+1], set[:last])
-	set[0] = copySlot{print, s.At}
+	set[0] = slot
 	return false
 }
 

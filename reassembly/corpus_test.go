@@ -194,7 +194,7 @@ func compare(t *testing.T, s *stream, f *reassembly.Flow) {
 			t.Errorf("%s stream %d, %v: packets, SYN, FIN, RST %v, tshark %v", s.File, s.Stream, f.Addr(side), got, want)
 		}
 	}
-	if f.Completeness != s.Completeness {
-		t.Errorf("%s stream %d: completeness %d, tshark %d", s.File, s.Stream, f.Completeness, s.Completeness)
+	if f.Completeness() != s.Completeness {
+		t.Errorf("%s stream %d: completeness %d, tshark %d", s.File, s.Stream, f.Completeness(), s.Completeness)
 	}
 }

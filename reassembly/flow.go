@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/compat"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -41,10 +42,21 @@ type Flow struct {
 	Denied       Denied // Ref is 0 when no RST was disowned
 	Prev         Previous
 
-	ConnState    string // Zeek's
-	History      string // Zeek's
-	Completeness uint8  // Wireshark's tcp.completeness
-	CommunityID  string
+	compat compat.State
+}
+
+// ConnState is Zeek's conn_state.
+func (f *Flow) ConnState() string { return f.compat.ConnState(f.Client) }
+
+// AppendHistory appends Zeek's history, the client's letters in capitals.
+func (f *Flow) AppendHistory(dst []byte) []byte { return f.compat.AppendHistory(dst, f.Client) }
+
+// Completeness is Wireshark's tcp.completeness.
+func (f *Flow) Completeness() uint8 { return f.compat.Completeness() }
+
+// AppendCommunityID appends the Community ID, version 1 with seed 0.
+func (f *Flow) AppendCommunityID(dst []byte) []byte {
+	return compat.AppendCommunityID(dst, &f.Tuple, 0)
 }
 
 // Server is the side opposite the client.

@@ -42,7 +42,7 @@ func NewTable(o Options, done func(*Flow)) *Table {
 		o.Profile = Profiles()[0]
 	}
 	o.MaxFlows = max(o.MaxFlows, 1)
-	t := &Table{opts: o, done: done, copies: newCopies(), pending: map[uint32][]tcp.Segment{}}
+	t := &Table{opts: o, done: done, pending: map[uint32][]tcp.Segment{}}
 	t.retain = max(int64(o.Profile.TwoMSL), retention)
 	t.tally.limit = 4*o.MaxFlows + 1<<16
 	t.wheel.init(t.retain)

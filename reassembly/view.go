@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/lastack/lastack/fsm"
-	"github.com/lastack/lastack/reassembly/compat"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -15,6 +14,7 @@ type view struct {
 	flow      Flow
 	entry     entry
 	extra     extra
+	dirty     bool // extra holds what an earlier flow left
 	steps     []Step
 	marks     []Mark
 	timeWaits []TimeWait
@@ -23,9 +23,12 @@ type view struct {
 // fill describes e as it stands at event time until, timers run up to then.
 // The entry itself is not changed.
 func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
-	v.entry, v.extra = *e, extra{}
-	if e.extra != 0 {
-		v.extra = *t.extra(e)
+	v.entry = *e
+	switch {
+	case e.extra != 0:
+		v.extra, v.dirty = *t.extra(e), true
+	case v.dirty:
+		v.extra, v.dirty = extra{}, false
 	}
 	recs := v.runTimers(t, t.story(e), until)
 	v.entry.guessClient()
@@ -35,8 +38,7 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 		Midstream: !c.has(flowSYN | flowSYNACK), Start: c.first, End: c.last(), First: c.firstRef,
 		Last: max(c.ends[0].lastRef, c.ends[1].lastRef), Final: until, Until: until, Ended: why, RTT: c.rtt,
 		Prev: v.extra.prev, Close: closeOf(c, &v.extra, recs), ActiveCloser: closerOf(c),
-		ConnState: c.compat.ConnState(c.client), History: c.compat.History(c.client),
-		Completeness: c.compat.Completeness(), CommunityID: compat.CommunityID(&c.key, 0),
+		compat: c.compat,
 	}
 	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
 		v.flow.Last = c.ends[0].lastRef

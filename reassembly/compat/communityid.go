@@ -14,6 +14,11 @@ import (
 // seed in use everywhere. The order is that of the tuple, so both directions
 // have the same ID; the tuple's tag has no part in it.
 func CommunityID(t *tcp.Tuple, seed uint16) string {
+	return string(AppendCommunityID(nil, t, seed))
+}
+
+// AppendCommunityID is CommunityID for a caller that brings the room.
+func AppendCommunityID(dst []byte, t *tcp.Tuple, seed uint16) []byte {
 	const protocolTCP = 6
 	var buf [2 + 16 + 16 + 2 + 4]byte
 	b := binary.BigEndian.AppendUint16(buf[:0], seed)
@@ -26,8 +31,5 @@ func CommunityID(t *tcp.Tuple, seed uint16) string {
 	b = binary.BigEndian.AppendUint16(b, t.PortA)
 	b = binary.BigEndian.AppendUint16(b, t.PortB)
 	sum := sha1.Sum(b)
-	var id [2 + 28]byte
-	id[0], id[1] = '1', ':'
-	base64.StdEncoding.Encode(id[2:], sum[:])
-	return string(id[:])
+	return base64.StdEncoding.AppendEncode(append(dst, "1:"...), sum[:])
 }

@@ -121,16 +121,22 @@ func index(names string, name byte) uint8 {
 // W and G at the 1st, 10th, 100th … of the kind. Segments with SYN, FIN or RST
 // enter neither A nor D.
 func (s *State) History(client tcp.Side) string {
-	var buf [2 * len(letters{})]byte
-	b := s.letters.appendTo(buf[:0])
-	if client.Index() != s.originator() {
-		for i, c := range b {
-			if c != '^' {
-				b[i] = c ^ 0x20
-			}
+	return string(s.AppendHistory(nil, client))
+}
+
+// AppendHistory is History for a caller that brings the room.
+func (s *State) AppendHistory(dst []byte, client tcp.Side) []byte {
+	start := len(dst)
+	dst = s.letters.appendTo(dst)
+	if client.Index() == s.originator() {
+		return dst
+	}
+	for i, c := range dst[start:] {
+		if c != '^' {
+			dst[start+i] = c ^ 0x20
 		}
 	}
-	return string(b)
+	return dst
 }
 
 // originator is the index of the side that Zeek takes for it.

@@ -155,13 +155,13 @@ func (b line) flowTail(f *reassembly.Flow) line {
 	if state := f.ConnState(); state != "" {
 		b = b.str(`,"conn_state":`, state)
 	}
-	if letters := f.History(); letters != "" {
-		b = b.str(`,"history":`, letters)
+	// Letters, digits, ^, +, / and = need no escaping.
+	const history = `,"history":"`
+	if h := f.AppendHistory(b.raw(history)); len(h) > len(b)+len(history) {
+		b = append(h, '"')
 	}
 	b = b.num(`,"completeness":`, uint64(f.Completeness()))
-	if id := f.CommunityID(); id != "" {
-		b = b.str(`,"community_id":`, id)
-	}
+	b = append(f.AppendCommunityID(b.raw(`,"community_id":"`)), '"')
 	b = b.raw(`,"quality":[`)
 	first := true
 	for q := reassembly.Quality(1); q <= f.Quality && q != 0; q <<= 1 {

@@ -185,8 +185,8 @@ func plain(f *reassembly.Flow) Flow {
 		Close:     f.Close.String(), ActiveCloser: f.ActiveCloser.String(),
 		ClientState: State(c.State.String()), ServerState: State(s.State.String()), Transitions: []Transition{},
 		StateNS: StateNS{times(c), times(s)}, TimeWait: []TimeWait{},
-		FinWait2Expired: c.FinWait2Expired || s.FinWait2Expired, ConnState: f.ConnState(), History: f.History(),
-		Completeness: f.Completeness(), CommunityID: f.CommunityID(), Quality: []QualityName{},
+		FinWait2Expired: c.FinWait2Expired || s.FinWait2Expired, ConnState: f.ConnState(), History: string(f.AppendHistory(nil)),
+		Completeness: f.Completeness(), CommunityID: string(f.AppendCommunityID(nil)), Quality: []QualityName{},
 	}
 	h := &f.Handshake
 	between := func(from, to int64, a, b tcp.PacketRef) *int64 {
@@ -289,7 +289,6 @@ func anyFlow(t *rapid.T) *reassembly.Flow {
 			Restarts: rapid.Uint32().Draw(t, "restarts"), EndedAt: at.Draw(t, "at") / 2,
 			EndedBy: reassembly.TimeWaitEnd(rapid.IntRange(1, 5).Draw(t, "ended by"))}
 	})
-	words := rapid.StringMatching(`[A-Za-z0-9^+/=:]*`)
 	f := &reassembly.Flow{
 		ID: some.Draw(t, "id"), Client: side.Draw(t, "client"), Role: reassembly.Role(rapid.IntRange(1, 3).Draw(t, "role")),
 		Incarnation: rapid.Uint32().Draw(t, "incarnation"), Midstream: rapid.Bool().Draw(t, "midstream"),
