@@ -30,7 +30,9 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 		t.ordinary(e, s)
 	}
 	d := e.end(s.From)
-	d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
+	if s.Flags&tcp.RST == 0 {
+		d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
+	}
 	if s.Options&tcp.OptTimestamps != 0 {
 		d.tsval, d.tsecr = s.TSVal, s.TSEcr
 		d.bits |= hasTS
@@ -85,8 +87,8 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 		e.bits |= flowPlain
 	}
 	d, p := e.end(s.From), e.end(s.From.Other())
-	if t.isStray(e, s) {
-		t.mark(e, Stray, s)
+	if kind := strayKind(e, s); kind != 0 {
+		t.mark(e, kind, s)
 		return
 	}
 	if e.extra != 0 {
@@ -137,15 +139,19 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 	t.window(e, s)
 }
 
-// isStray reports a segment that its receiver must discard without effect: far
-// outside the window, or a FIN that PAWS rejects (RFC 7323 §5.3).
-func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
+// strayKind is the mark of a segment that its receiver must discard without
+// effect: far outside the window, of an earlier connection, or a FIN that PAWS
+// rejects (RFC 7323 §5.3). It is 0 for all others.
+func strayKind(e *entry, s *tcp.Segment) MarkKind {
 	d, p := e.end(s.From), e.end(s.From.Other())
 	if isEarlier(d, s) {
-		return true
+		if p.has(hasEdge) && p.has(hasAck) && p.ack.LessEq(s.Seq) && s.Seq.Less(p.edge) {
+			return StrayInWindow
+		}
+		return Stray
 	}
 	if !d.has(hasSeq) || !p.has(hasEdge) {
-		return false
+		return 0
 	}
 	// The peer's acknowledgement and window bound what it takes. A few windows
 	// more leave room for updates that the capture missed.
@@ -154,10 +160,13 @@ func (t *Table) isStray(e *entry, s *tcp.Segment) bool {
 		reach = max(1<<20, min(reach, 4*65535<<p.scale()))
 	}
 	if off := s.Seq.Sub(p.edge); off > reach || off < -(1<<30) {
-		return true
+		return Stray
 	}
-	return s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && s.Seq == d.nxt && s.Options&tcp.OptTimestamps != 0 &&
-		d.has(hasTS) && int32(s.TSVal-d.tsval) < 0
+	if s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && s.Seq == d.nxt && s.Options&tcp.OptTimestamps != 0 &&
+		d.has(hasTS) && int32(s.TSVal-d.tsval) < 0 {
+		return Stray
+	}
+	return 0
 }
 
 // isEarlier reports a segment of an earlier connection of the four-tuple: it

@@ -56,7 +56,7 @@ type end struct {
 	bytes   uint64
 	lastAt  int64 // its last segment, copies of frames included
 	lastRef tcp.PacketRef
-	segAt   int64 // its last segment that was no copy
+	segAt   int64 // its last segment that was neither a copy nor an RST
 	segRef  tcp.PacketRef
 	dataAt  int64 // its last new payload
 	dataRef tcp.PacketRef

@@ -128,7 +128,7 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	d, p := e.end(s.From), e.end(s.From.Other())
 	r := Reset{
 		By: s.From, At: s.At, Ref: s.Ref, Class: classOfRST(d, s), HasACK: s.Flags&tcp.ACK != 0,
-		TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
+		HeardAt: d.segAt, HeardRef: d.segRef, TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
 	}
 	passive := !r.HasACK && s.Seq == p.segAck || r.HasACK && s.Window == 0 && s.Ack == p.segEnd
 	if passive && p.segRef != 0 && s.At-p.segAt <= max(2*e.rtt, 500e6) {

@@ -148,9 +148,13 @@ type Reset struct {
 	Ref        tcp.PacketRef
 	InAnswerTo tcp.PacketRef // 0 when it answers nothing
 	AnswerAt   int64
-	Class      ResetClass
-	HasACK     bool
-	TTL        uint8
+	// Heard is the sender's last segment before, other than an RST; Ref 0 when
+	// there was none.
+	HeardAt  int64
+	HeardRef tcp.PacketRef
+	Class    ResetClass
+	HasACK   bool
+	TTL      uint8
 	// State of the sender and of the peer just before it.
 	SenderState, PeerState fsm.State
 	// UnreadAt is when the peer's last payload passed, if the sender of the RST
