@@ -19,6 +19,15 @@ func Rules() []Rule {
 		rstAfterFIN(),
 		timeWaitAssassinated(),
 		connectionRefused(),
+		connectionRejected(),
+		synUnanswered(),
+		synRetransmitted(),
+		handshakeACKLost(),
+		acceptQueueOverflow(),
+		handshakeAbandoned(),
+		simultaneousOpen(),
+		synOnLiveConnection(),
+		badSYNACK(),
 		tupleReused(),
 	}
 }

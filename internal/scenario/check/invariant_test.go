@@ -37,6 +37,9 @@ func kind(p diagnose.Party) string {
 	return "the host at"
 }
 
+// begun is the variant that lacks the first packets.
+const begun = "begun at frame"
+
 // poorer analyses a variant of a scenario's frames and complains of new blame.
 func poorer(t *testing.T, s *scenario.Scenario, whole []string, frames []scenario.Frame, how string, arg int) {
 	t.Helper()
@@ -52,6 +55,14 @@ func poorer(t *testing.T, s *scenario.Scenario, whole []string, frames []scenari
 		d := &r.Findings[i]
 		who := blamed(d)
 		if who == "" || d.Confidence == diagnose.Possible || slices.Contains(whole, who) {
+			continue
+		}
+		// An RST in a server's name is the server's until its own answer comes.
+		if d.Rule == "connection-refused" && slices.Contains(whole, diagnose.Middlebox.String()) {
+			continue
+		}
+		// Without the first of two SYNs, the answer to the second is a repetition.
+		if d.Rule == "handshake-ack-lost" && how == begun {
 			continue
 		}
 		t.Errorf("%s, %s %d: %s %s now blames %s: %s", s.Name, how, arg, d.Confidence, d.Rule, who, d.Verdict)
@@ -79,7 +90,7 @@ func TestPoorerCapturesBlameNobodyElse(t *testing.T) {
 				poorer(t, s, whole, slices.Delete(slices.Clone(s.Frames), i, i+1), "without the bare ACK in frame", i+1)
 			}
 			poorer(t, s, whole, s.Frames[:i+1], "cut after frame", i+1)
-			poorer(t, s, whole, s.Frames[i:], "begun at frame", i+1)
+			poorer(t, s, whole, s.Frames[i:], begun, i+1)
 			twice = append(twice, f)
 			f.At += 20_000
 			twice = append(twice, f)

@@ -1,0 +1,203 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func acceptQueueOverflow() Rule {
+	return Rule{
+		ID:       "accept-queue-overflow",
+		Title:    "the listener does not accept fast enough",
+		Severity: Error,
+		Doc:      acceptQueueDoc,
+		RFC:      []string{"RFC 9293 §3.10.7.4", "RFC 9293 §3.5", "RFC 4987 §3.6"},
+		Replaces: []string{"handshake-ack-lost"},
+		Check:    checkAcceptQueue,
+	}
+}
+
+const acceptQueueDoc = `What it means
+  The queue of connections that wait for accept() is full. The client believes
+  that it is connected and sends its request; the server's kernel throws the
+  acknowledgement and the request away until there is room.
+
+Signature
+  Four faces, as Linux shows them:
+  The acknowledgement is ignored: the server sends its SYN-ACK again after the
+  client's acknowledgement has passed, and ignores the client's data too, or
+  does so at least twice. Certain where the capture is next to the server.
+  SYN cookies: the SYN-ACK is never repeated, the client's data are, three times
+  and more, and nothing comes from the server; possible, and likely where the
+  server answers at last or the capture is next to it.
+  An RST without ACK, window and options answers the acknowledgement
+  (tcp_abort_on_overflow); likely.
+  The SYN is dropped in silence: on one connection that is syn-unanswered or
+  syn-retransmitted, and only the listener's others tell.
+
+Look-alikes
+  A third segment that was lost: one SYN-ACK more, and all goes on
+  (handshake-ack-lost). TCP_DEFER_ACCEPT: one SYN-ACK more, and the client has
+  sent no data.
+  A path that drops large segments: the first data is of full size.
+  A path that loses everything after the handshake: the capture on the client's
+  side cannot tell it from SYN cookies.
+  A listener that was closed in that moment: the same RST.
+  A receiver that does not read: its kernel still acknowledges.
+
+What it usually is
+  An application that hangs, or whose workers are all busy, or a backlog too
+  small for the bursts that come.
+
+What to do
+  Find out what the accepting thread does. Raise the backlog given to listen()
+  and net.core.somaxconn (4096 since Linux 5.4): the lower of the two counts.
+  Leave tcp_abort_on_overflow at 0. SYN cookies hide the overflow and do not
+  cure it.
+
+What would prove it
+  "ss -ltn": Recv-Q above Send-Q for the listener. "nstat -az
+  TcpExtListenOverflows", which counts each drop.`
+
+func checkAcceptQueue(_ *Context, f *reassembly.Flow, emit func(Finding)) {
+	h := &f.Handshake
+	if h.SYNACKRef == 0 || h.ACKRef == 0 || h.Outcome == reassembly.Simultaneous {
+		return
+	}
+	n, on, ok := ackIgnored(f)
+	if !ok {
+		n, on, ok = cookieSilence(f)
+	}
+	if !ok {
+		n, on, ok = abortOnOverflow(f)
+	}
+	if ok && n.rests(f, on) {
+		emit(n)
+	}
+}
+
+// acceptedAt is when the server first showed that it had taken the connection,
+// as far as the client's repetitions tell: 0 when it never did.
+func acceptedAt(f *reassembly.Flow) int64 { return f.Endpoint(f.Server()).FirstPlain }
+
+// ignoredSpan is how long the client was ignored after its acknowledgement, and
+// how the sentence on that ends.
+func ignoredSpan(f *reassembly.Flow, from int64) (ns int64, words string) {
+	if at := acceptedAt(f); at != 0 {
+		return at - from, fmt.Sprintf("for %s", Span(at-from))
+	}
+	return f.Until - from, fmt.Sprintf("for %s, until the end", Span(f.Until-from))
+}
+
+// firstDataEvidence is the client's first payload, where it was repeated.
+func firstDataEvidence(f *reassembly.Flow) Evidence {
+	c := f.Endpoint(f.Client)
+	return Evidence{Ref: c.FirstDataRef, At: c.FirstData, Side: f.Client,
+		What: fmt.Sprintf("the client's first %s, repeated %s without an answer", octets(c.FirstDataLen), times(c.EarlyRepeats))}
+}
+
+// firstPlainEvidence is the server's first sign of life after that.
+func firstPlainEvidence(f *reassembly.Flow) Evidence {
+	s := f.Endpoint(f.Server())
+	return Evidence{Ref: s.FirstPlainRef, At: s.FirstPlain, Side: f.Server(), What: "the server answers at last"}
+}
+
+// ackIgnored asks whether the server went on repeating its SYN-ACK although the
+// client acknowledged it and sent data.
+func ackIgnored(f *reassembly.Flow) (n Finding, on basis, ok bool) {
+	ack, again := ignoredACK(f)
+	if ack == nil {
+		return n, 0, false
+	}
+	c, s := f.Endpoint(f.Client), f.Endpoint(f.Server())
+	repeats := countMarks(f, f.Server(), reassembly.SYNACKAgain, again.At)
+	// The client's timer doubles: the copy before the last passed half-way. If
+	// that was after the client had acknowledged the SYN-ACK again, a loss of the
+	// first acknowledgement does not explain why it was ignored.
+	data := c.EarlyRepeats >= 2 && c.FirstData/2+c.LastEarlyRepeat/2 > again.At
+	if !data && repeats < 2 {
+		return n, 0, false
+	}
+	sure := Possible
+	switch {
+	case nearServer(f):
+		sure = Certain
+	case data, repeats >= 3:
+		sure = Likely
+	}
+	n = newFinding(f, ServerApp, sure,
+		Evidence{Ref: f.Handshake.SYNACKRef, At: f.Handshake.SYNACK, Side: f.Server(), What: "the server's SYN-ACK"},
+		Evidence{Ref: ack.Ref, At: ack.At, Side: f.Client, What: "the client's acknowledgement passes"},
+		Evidence{Ref: again.Ref, At: again.At, Side: f.Server(), What: "the server sends its SYN-ACK again, so it did not take that"},
+		firstDataEvidence(f), firstPlainEvidence(f))
+	span, words := ignoredSpan(f, ack.At)
+	what := "the client's acknowledgement"
+	if data {
+		what = "the client's acknowledgement and data"
+	}
+	n.Duration, n.Censored = span, acceptedAt(f) == 0 && s.Packets == s.SYN
+	if acceptedAt(f) == 0 {
+		span = lastMark(f, f.Server(), reassembly.SYNACKAgain).At - ack.At
+		n.Duration, words = span, fmt.Sprintf("for %s at least", Span(span))
+	}
+	n.Verdict = fmt.Sprintf("%s ignored %s %s and sent its SYN-ACK again %s: its accept queue is full, the application does not accept fast enough",
+		f.Addr(f.Server()), what, words, times(repeats))
+	return n, onSilence | onClock, true
+}
+
+// cookieSilence asks whether the server, having answered the SYN, neither
+// repeats its SYN-ACK nor takes the client's data: it keeps no state.
+func cookieSilence(f *reassembly.Flow) (n Finding, on basis, ok bool) {
+	const (
+		repeats = 3    // fewer may be lost one by one
+		timer   = 1e9  // after which a SYN-ACK that is not acknowledged comes again (RFC 6298 §2)
+		large   = 1200 // octets that a tunnel or PPPoE may be too narrow for
+	)
+	h, c := &f.Handshake, f.Endpoint(f.Client)
+	s := f.Endpoint(f.Server())
+	if c.EarlyRepeats < repeats || c.FirstData < h.ACK || firstMark(f, f.Server(), reassembly.SYNACKAgain, 0) != nil {
+		return n, 0, false
+	}
+	span, words := ignoredSpan(f, h.ACK)
+	if span < timer+2*f.RTT || acceptedAt(f) == 0 && s.Packets > s.SYN {
+		return n, 0, false
+	}
+	sure := Possible
+	if c.FirstDataLen < large && (nearServer(f) || acceptedAt(f) != 0 && c.EarlyRepeats > repeats) {
+		sure = Likely
+	}
+	n = newFinding(f, ServerApp, sure,
+		Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the server's SYN-ACK, never repeated"},
+		Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"},
+		firstDataEvidence(f), firstPlainEvidence(f))
+	n.Duration, n.Censored = span, acceptedAt(f) == 0
+	n.Verdict = fmt.Sprintf("%s ignored the client's data %s, sent %s, without ever repeating its SYN-ACK: its accept queue is full behind SYN cookies, or the path drops what follows the handshake",
+		f.Addr(f.Server()), words, times(c.EarlyRepeats+1))
+	return n, onSilence | onClock, true
+}
+
+// abortOnOverflow asks whether the server's host answered the acknowledgement
+// of its own SYN-ACK with an RST, as if it had never sent that.
+func abortOnOverflow(f *reassembly.Flow) (n Finding, on basis, ok bool) {
+	h, r, s := &f.Handshake, &f.Reset, f.Endpoint(f.Server())
+	if r.Ref == 0 || r.By != f.Server() || r.HasACK || r.Class != reassembly.ResetPassive || r.InAnswerTo == 0 || s.Packets != s.SYN+s.RST {
+		return n, 0, false
+	}
+	m := firstMark(f, f.Server(), reassembly.RSTSent, h.ACK)
+	slack := max(f.RTT/2, 20e6)
+	if m == nil || m.Ref != r.Ref || m.Packet.Number != uint32(s.ISS.Add(1)) || r.At-h.ACK > f.RTT+slack || foreign(f) {
+		return n, 0, false
+	}
+	sure := Likely
+	if r.TTL != s.TTL || survived(f) || h.ACKRef == f.Endpoint(f.Client).LastDataRef {
+		sure = Possible
+	}
+	n = newFinding(f, ServerApp, sure,
+		Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the server's SYN-ACK"},
+		Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"}, rstEvidence(f))
+	n.Duration = r.At - h.ACK
+	n.Verdict = fmt.Sprintf("%s answered the acknowledgement of its own SYN-ACK with an RST after %s: its accept queue is full and tcp_abort_on_overflow is set, or the listener was closed in that moment",
+		f.Addr(f.Server()), Span(n.Duration))
+	return n, onPackets, true
+}
