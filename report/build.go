@@ -120,7 +120,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
 	}
 	if h.Duplicates > 0 {
-		r.note("%s of frames set aside", Plural(h.Duplicates, "copy", "copies"))
+		r.note("%s set aside", Plural(h.Duplicates, "copy of a frame was", "copies of frames were"))
 	}
 	if n := all.quality(reassembly.QualitySnapped); n > 0 {
 		r.note("%s cut short by the snap length", Plural(n, "flow has frames", "flows have frames"))

@@ -14,12 +14,14 @@ type Clock struct {
 	Relative bool           // seconds since Start instead
 	Start    int64          // ns; of the input
 	Days     bool           // the input spans days: a time needs its date
+	Years    bool           // it spans years
 }
 
 // For is the clock for a report: it knows when that begins and ends.
 func (c Clock) For(r *Report) Clock {
 	c.Start = r.Start
 	c.Days = c.date(r.Start) != c.date(r.End)
+	c.Years = c.in(r.Start).Year() != c.in(r.End).Year()
 	return c
 }
 
@@ -42,6 +44,8 @@ func (c Clock) Stamp(ns int64) string {
 			return "-" + seconds(c.Start-ns)
 		}
 		return "+" + seconds(ns-c.Start)
+	case c.Years:
+		return c.in(ns).Format("2006-01-02 15:04:05.000")
 	case c.Days:
 		return c.in(ns).Format("01-02 15:04:05.000")
 	}

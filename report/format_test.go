@@ -35,6 +35,7 @@ func TestClock(t *testing.T) {
 		stamp, span string
 	}{
 		{"utc", Clock{Days: true}, "01-31 23:59:58.123", "2026-01-31 23:59:58 to 2026-02-01 00:00:03 UTC (5 s)"},
+		{"years", Clock{Days: true, Years: true}, "2026-01-31 23:59:58.123", ""},
 		{"zone", Clock{Zone: east}, "00:59:58.123", "2026-02-01 00:59:58-01:00:03 EAST (5 s)"},
 		{"epoch", Clock{Epoch: true}, "1769903998.123", "1769903998.123 to 1769904003.123 (5 s)"},
 		{"relative", Clock{Relative: true, Start: at - 1e9}, "+1.000", "2026-01-31 23:59:58 to 2026-02-01 00:00:03 UTC (5 s)"},
@@ -47,8 +48,11 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s: range %s, want %s", c.name, got, c.span)
 		}
 	}
-	if c := (Clock{}).For(&Report{Start: at, End: later}); !c.Days || c.Start != at {
+	if c := (Clock{}).For(&Report{Start: at, End: later}); !c.Days || c.Years || c.Start != at {
 		t.Errorf("clock for two days: %+v", c)
+	}
+	if c := (Clock{}).For(&Report{Start: at, End: at + int64(365*24*time.Hour)}); !c.Years {
+		t.Errorf("clock for two years: %+v", c)
 	}
 	if c := (Clock{Zone: east}).For(&Report{Start: at, End: later}); c.Days {
 		t.Error("one day in the east takes a date")

@@ -56,29 +56,29 @@ func (p *pass) sourceNotes(in *report.Input, file int, f *capture.Info) {
 	}
 	in.KernelDrops += f.Drops
 	if f.Drops > 0 && len(p.infos) > 1 {
-		note(0, "%s packets were dropped here", report.Count(f.Drops))
+		note(0, "%s dropped here", report.Plural(f.Drops, "packet was", "packets were"))
 	}
 	if f.Damage != nil {
 		in.Damaged = true
 		note(f.Damage.Frame, "%s", f.Damage.Text)
 	}
 	if f.Untimed > 0 {
-		note(0, "%s packets have no time of their own", report.Count(f.Untimed))
+		note(0, "%s no time of their own", report.Plural(f.Untimed, "packet has", "packets have"))
 	}
 }
 
 // decoderNotes says why frames could not be used.
 func decoderNotes(st *decode.Stats) []report.Note {
 	var out []report.Note
-	add := func(list []decode.Reason, noun string) {
+	add := func(list []decode.Reason, one, many string) {
 		for _, r := range list {
 			out = append(out, report.Note{
-				Text: fmt.Sprintf("%s %s not used: %s", report.Count(r.Count), noun, r.Name),
+				Text: fmt.Sprintf("%s not used: %s", report.Plural(r.Count, one, many), r.Name),
 				File: r.First.File(), Ref: r.First,
 			})
 		}
 	}
-	add(st.Reasons, "frames")
-	add(st.Incomplete, "IP fragments")
+	add(st.Reasons, "frame", "frames")
+	add(st.Incomplete, "IP fragment", "IP fragments")
 	return out
 }
