@@ -82,8 +82,11 @@ func synTimes(f *reassembly.Flow) []int64 {
 // (tcp_syn_linear_timeouts, Documentation/networking/ip-sysctl.rst); before
 // that, and elsewhere, each gap is twice the last (RFC 6298 §5.5).
 func schedule(at []int64) string {
-	const linear = 5
-	if len(at) < 3 {
+	const (
+		linear = 5
+		second = 1e9
+	)
+	if len(at) < 3 || at[1]-at[0] < second/2 {
 		return ""
 	}
 	flat := 0 // gaps like the first one, before they double
@@ -95,7 +98,7 @@ func schedule(at []int64) string {
 		switch {
 		case gap <= 0:
 			return ""
-		case i == 1, flat == i-1 && flat < linear && alike(gap, last):
+		case i == 1, flat == i-1 && flat < linear && alike(gap, last) && alike(gap, second):
 			flat++
 		case !alike(gap, 2*last):
 			return ""

@@ -144,8 +144,8 @@ func checkSYNOnUnseen(f *reassembly.Flow, emit func(Finding)) {
 		return
 	}
 	ack := firstMark(f, f.Server(), reassembly.ChallengeACK, h.FirstSYN)
-	if ack == nil || h.SYNACKRef != 0 && ack.At > h.SYNACK {
-		return
+	if ack == nil || h.SYNACKRef != 0 && ack.At > h.SYNACK || ack.Packet.Number == uint32(f.Endpoint(f.Client).ISS) {
+		return // the last: a number of this SYN, and of no connection
 	}
 	rst := firstMark(f, f.Client, reassembly.RSTIgnored, ack.At)
 	if rst == nil {

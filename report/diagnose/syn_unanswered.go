@@ -28,20 +28,20 @@ Signature
   of the server while the capture goes on. A repetition proves that no answer
   reached the client. "Never" is not claimed, only "not within" the time that
   the capture ran after the first SYN: certain from the third SYN and 3 s on,
-  likely after one repetition or 3 s, before that possible; nothing is said of a
-  SYN less than 1 s before the capture's end.
+  likely after one repetition; possible for a SYN that is never repeated;
+  nothing is said of one less than 1 s before the capture's end.
   Also: a SYN-ACK that passed the point of capture, and the client repeats its
   SYN all the same, to the end: the answer does not reach the client.
 
 Look-alikes
-  An answer in the direction that was not captured: then the client goes on, and
-  nothing is found.
+  An answer in the direction that was not captured: then the client goes on, or
+  at least it does not repeat its SYN.
   A SYN that a firewall or router rejects: connection-rejected. An RST:
   connection-refused. An acknowledgement of an old connection instead of a
   SYN-ACK: syn-on-live-connection.
   A connection that opens at last: syn-retransmitted.
   A scanner, or a connect() with a short timeout: one SYN and no repetition,
-  never more than likely.
+  never more than possible.
 
 What it usually is
   A firewall that drops, a wrong address or route, a host that is down. Or a
@@ -90,7 +90,7 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		last = markEvidence(m, fmt.Sprintf("its SYN again, the %s", ordinal(len(at))))
 	}
 	span := f.Until - h.FirstSYN
-	if last.Ref == 0 && span < synTooSoon {
+	if span < synTooSoon {
 		return
 	}
 	n := newFinding(f, Unknown, sureOfSilence(at, f.Until), synEvidence(f), last, icmpEvidence(f))
@@ -99,7 +99,7 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
 	if last.Ref == 0 {
-		n.Verdict = fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, or a client that gave up at once; the path, a firewall or the host drops it",
+		n.Verdict = fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, a client that gave up at once, or an answer that was not captured",
 			f.Addr(f.Server()), Span(span))
 	} else {
 		n.Verdict = fmt.Sprintf("nothing from %s answered the client's SYN within %s, although it was sent %s%s: the path, a firewall or the host drops it, or the listener's queue is full",
@@ -111,12 +111,14 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 }
 
 // sureOfSilence grades an unanswered SYN, sent at those times and watched until.
+// That it came again proves that no answer had arrived. Where it never does, it
+// is a scan, or there was an answer that the capture does not hold.
 func sureOfSilence(at []int64, until int64) Confidence {
 	first, n := at[0], len(at)
 	switch {
 	case n >= 3 && until-first >= synLikely && at[n-1]-first >= synTooSoon:
 		return Certain
-	case n >= 2 && at[n-1]-first >= synTooSoon/2, until-first >= synLikely:
+	case n >= 2 && at[n-1]-first >= synTooSoon/2:
 		return Likely
 	}
 	return Possible
