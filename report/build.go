@@ -27,6 +27,13 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	if in.KernelDrops > 0 {
 		limit = diagnose.Likely
 	}
+	patterns := diagnose.NewPatterns(a.opt.Rules)
+	for _, j := range judges {
+		patterns.Merge(j.ctx.Patterns)
+	}
+	ctx := diagnose.Context{Profile: a.opt.Profile}
+	c.groups.patterns(patterns, &ctx, end)
+	r.Ports = patterns.Ports(&ctx, end)
 	r.Groups = c.groups.ranked(limit)
 	for i := range r.Groups {
 		r.Tally.plus(&r.Groups[i].Counts)

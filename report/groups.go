@@ -95,14 +95,23 @@ type groups struct {
 	services map[groupKey]int // groups of a rule and party, by the key without the service
 	list     bool             // findings are wanted one by one,
 	every    bool             // and all of them
+	explain  map[string]bool  // rules that a pattern can replace: their findings are kept for it
 	listed   int
 }
 
 func newGroups(opt *Options) groups {
-	return groups{
+	s := groups{
 		all: map[groupKey]*group{}, services: map[groupKey]int{},
-		list: opt.ListFindings, every: opt.AllFindings,
+		list: opt.ListFindings, every: opt.AllFindings, explain: map[string]bool{},
 	}
+	for i := range opt.Rules {
+		if r := &opt.Rules[i]; r.New != nil {
+			for _, id := range r.Replaces {
+				s.explain[id] = true
+			}
+		}
+	}
+	return s
 }
 
 func (s *groups) clone() groups {
@@ -138,11 +147,14 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 	g.longest = max(g.longest, f.Duration)
 	g.counts[f.Severity][f.Confidence]++
 	if g.flows == 0 || g.lastFlow != id {
-		g.flows++
+		g.flows += max(1, f.FlowCount)
 		g.lastFlow = id
 		g.name(flowAt{f.Time, firstFlow(&f.Finding)})
+		for i := 1; i < len(f.Flows); i++ {
+			g.name(flowAt{f.Time, f.Flows[i]})
+		}
 	}
-	if s.list {
+	if s.list || s.explain[f.Rule] {
 		s.keep(g, &f.Finding)
 	}
 }

@@ -62,6 +62,7 @@ func (s *sums) quality(q reassembly.Quality) uint64 {
 
 func newJudge(opt *Options) *judge {
 	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]rank{}}
+	j.ctx.Patterns = diagnose.NewPatterns(opt.Rules)
 	j.emit = j.found
 	return j
 }
@@ -73,6 +74,7 @@ func (j *judge) clone() *judge {
 	c.flows = nil
 	c.sums = j.sums
 	c.people = j.people.clone()
+	c.ctx.Patterns = j.ctx.Patterns.Clone()
 	return c
 }
 

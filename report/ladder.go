@@ -184,6 +184,9 @@ func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 // ClientSide is the client's side in the flow of a finding; 0 when the finding
 // is over several.
 func ClientSide(d *diagnose.Finding) tcp.Side {
+	if len(d.Flows) > 0 {
+		return tcp.SideA // over several flows sides are roles
+	}
 	if !d.Client.IsValid() || !d.Service.IsValid() {
 		return 0
 	}

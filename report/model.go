@@ -34,7 +34,8 @@ type Report struct {
 	Groups   []Group // the most harmful first
 	Tally    Tally   // of all findings
 	States   []States
-	Verdict  []string // sentences; one function writes them for all renderers
+	Ports    []diagnose.Ports // the highest use first
+	Verdict  []string         // sentences; one function writes them for all renderers
 }
 
 // Meta says what was run.

@@ -71,6 +71,19 @@ func (b *builder) add(l line) error {
 	return nil
 }
 
+// repeat adds the lines of a block, whose times count from now.
+func (b *builder) repeat(k *block) error {
+	lines, err := k.lines(b.now)
+	for i := range lines {
+		if err == nil {
+			if err = b.add(lines[i]); err != nil {
+				err = fmt.Errorf("line %d: %w", lines[i].no, err)
+			}
+		}
+	}
+	return err
+}
+
 // conn finds the connection of two endpoints, or begins it.
 func (b *builder) conn(x, y endpoint) *conn {
 	key := [2]endpoint{x, y}

@@ -27,6 +27,8 @@ type Finding struct {
 	Severity   string
 	Evidence   []uint64 // frames, in order
 	Censored   string   // "true" or "false"
+	FlowCount  string   // of a finding over several flows
+	Service    string   // its address and port
 	Count      int      // findings of this rule on this flow; 1 unless said
 	Flow       Flow     // facts of the flow that it is on
 }
@@ -118,6 +120,10 @@ func (e *Expect) finding(n int, words []string) error {
 			f.Severity = val
 		case "censored":
 			f.Censored = val
+		case "flows":
+			f.FlowCount = val
+		case "service":
+			f.Service = val
 		case "count":
 			f.Count, err = strconv.Atoi(val)
 		case "evidence":

@@ -22,6 +22,8 @@ type Scenario struct {
 	Frames  []Frame
 	Snaplen int    // captured octets of a frame; 0 for whole frames
 	Profile string // of the hosts' timers; "" for the default
+	PortLo  uint16 // of the hosts' ephemeral ports; 0 for the profile's
+	PortHi  uint16
 }
 
 // Frame is one frame of the capture, in the order of the transcript.
@@ -38,13 +40,21 @@ func Parse(name string, r io.Reader) (*Scenario, error) {
 	s := &Scenario{Name: name, Expect: Expect{FlowCount: -1}}
 	b := newBuilder()
 	in := bufio.NewScanner(r)
+	var open *block // the one that is being read
 	for n := 1; in.Scan(); n++ {
 		text := strings.TrimSpace(in.Text())
 		var err error
 		switch {
+		case open != nil && text != "done":
+			open.text = append(open.text, text)
+		case open != nil:
+			err = b.repeat(open)
+			open = nil
 		case text == "":
 		case strings.HasPrefix(text, "#"):
 			err = s.comment(b, n, strings.TrimSpace(strings.TrimPrefix(text, "#")))
+		case strings.HasPrefix(text, "repeat "):
+			open, err = begin(text, n)
 		default:
 			var l line
 			if l, err = parseLine(text, n); err == nil {
@@ -57,6 +67,9 @@ func Parse(name string, r io.Reader) (*Scenario, error) {
 	}
 	if err := in.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if open != nil {
+		return nil, fmt.Errorf("%s:%d: repeat without done", name, open.no)
 	}
 	s.Frames = b.frames
 	s.cut()
@@ -99,6 +112,10 @@ func (s *Scenario) options(b *builder, words []string) error {
 		case "isn": // "isn C=1000 S=2000": the word only introduces them
 		case "profile":
 			s.Profile = val
+		case "ports":
+			if n, err := fmt.Sscanf(val, "%d-%d", &s.PortLo, &s.PortHi); n != 2 || err != nil || s.PortLo == 0 || s.PortHi < s.PortLo {
+				return fmt.Errorf("want ports=LOW-HIGH, have %q", w)
+			}
 		case "snap":
 			if numErr != nil {
 				return fmt.Errorf("option %q: the length is not a number", w)

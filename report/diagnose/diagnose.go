@@ -86,6 +86,7 @@ type Finding struct {
 	Who        Party
 	Flow       tcp.PacketRef   // 0 when it is over several flows
 	Flows      []tcp.PacketRef // then these, the first 20
+	FlowCount  uint64          // of so many
 	Client     netip.AddrPort
 	Service    netip.AddrPort // the server's address and port
 	Time       int64          // when the phenomenon began
@@ -100,7 +101,8 @@ type Finding struct {
 // Context is what a rule may know beside the flow. It belongs to one goroutine
 // and is reused from flow to flow.
 type Context struct {
-	Profile reassembly.Profile
+	Profile  reassembly.Profile
+	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
 
 	judging *Rule // the rule that is running
 	found   []Finding
@@ -123,6 +125,9 @@ type Rule struct {
 	// reported.
 	Muted bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
-	// ID, and its severity where the finding has none.
+	// ID, and its severity where the finding has none. A rule over many flows
+	// has New instead, and replaces what Explains says.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
+	// New makes a collector for a rule over many flows.
+	New func() Collector
 }

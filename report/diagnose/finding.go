@@ -15,6 +15,12 @@ import (
 func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evidence) Finding {
 	d := Finding{Who: who, Confidence: sure, Flow: f.ID,
 		Client: f.Addr(f.Client), Service: f.Addr(f.Server()), Wireshark: displayFilter(f)}
+	d.prove(evidence...)
+	return d
+}
+
+// prove adds evidence, puts all of it into packet order, and dates the finding.
+func (d *Finding) prove(evidence ...Evidence) {
 	for _, e := range evidence {
 		if e.Ref != 0 && !slices.ContainsFunc(d.Evidence, func(o Evidence) bool { return o.Ref == e.Ref }) {
 			d.Evidence = append(d.Evidence, e)
@@ -26,7 +32,6 @@ func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evid
 	if len(d.Evidence) > 0 {
 		d.Time = d.Evidence[0].At
 	}
-	return d
 }
 
 // finEvidence is the first copy of a side's FIN.

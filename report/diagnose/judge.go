@@ -16,8 +16,13 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	}
 	c.found = c.found[:0]
 	for i := range rules {
-		c.judging = &rules[i]
-		rules[i].Check(c, f, c.collect)
+		if rules[i].Check != nil {
+			c.judging = &rules[i]
+			rules[i].Check(c, f, c.collect)
+		}
+	}
+	if c.Patterns != nil {
+		c.Patterns.add(c, f)
 	}
 	for i := range c.found {
 		if !explained(rules, c.found, i) {
@@ -48,6 +53,16 @@ func explained(rules []Rule, found []Finding, i int) bool {
 		}
 	}
 	return false
+}
+
+// has is the finding of a rule on the flow that is being judged, or nil.
+func (c *Context) has(id string) *Finding {
+	for i := range c.found {
+		if c.found[i].Rule == id {
+			return &c.found[i]
+		}
+	}
+	return nil
 }
 
 func find(rules []Rule, id string) *Rule {

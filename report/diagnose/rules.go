@@ -29,5 +29,12 @@ func Rules() []Rule {
 		synOnLiveConnection(),
 		badSYNACK(),
 		tupleReused(),
+		synFlood(),
+		rstListenerClosed(),
+		synDroppedByPAWS(),
+		portExhaustion(),
+		timeWaitChurn(),
+		idleTimeoutClose(),
+		synchronizedOnset(),
 	}
 }

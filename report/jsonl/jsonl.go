@@ -1,7 +1,7 @@
 // Package jsonl writes a report as JSON lines, schema lastack/1.
 //
 // In come flows as they are finalised and the report; out goes one object per
-// line, each with its "type": meta, flow, finding, group, states, source,
+// line, each with its "type": meta, flow, finding, group, states, ports, source,
 // health, summary. It writes what is known and nothing else: no null, and no
 // zero for what was not seen. It opens no file.
 //
@@ -87,6 +87,9 @@ func (s *Stream) End(r *report.Report) error {
 		s.put(group(&r.Groups[i]))
 	}
 	s.states(r)
+	for i := range r.Ports {
+		s.put(ports(&r.Ports[i]))
+	}
 	for i := range r.Sources {
 		s.put(source(i, &r.Sources[i]))
 	}
@@ -113,6 +116,9 @@ func (s *Stream) Raise(r *report.Report) error {
 	for i := range r.Findings {
 		d := &r.Findings[i]
 		k := d.Rule + " " + id(d.Flow) + " " + d.Who.String()
+		if d.Flow == 0 {
+			k += " " + d.Service.String() + " " + d.Client.String()
+		}
 		if _, old := s.raised[k]; old || len(s.raised) >= maxRaised {
 			continue
 		}
@@ -205,6 +211,18 @@ func states(s *report.States, at *Time) States {
 	}
 	for st := fsm.Closed; st <= fsm.TimeWait; st++ {
 		out.Counts[State(st.String())] = s.Counts[st]
+	}
+	return out
+}
+
+func ports(p *diagnose.Ports) Ports {
+	out := Ports{
+		Type: "ports", Client: p.Client.String(), Server: p.Service.String(), Capacity: p.Capacity,
+		PeakTimeWait: p.PeakTimeWait, PeakAt: Time(p.PeakAt), PeakInUse: p.PeakInUse,
+		Rate: p.Rate, Sustainable: p.Sustainable,
+	}
+	if p.ExhaustedIn >= 0 {
+		out.ExhaustedIn = &p.ExhaustedIn
 	}
 	return out
 }

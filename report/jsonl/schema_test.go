@@ -40,7 +40,7 @@ func schemaOf(t *testing.T) []byte {
 		Version: jsonschema.Version, Title: "lastack/1",
 		Description: "One line of lastack --jsonl.", Definitions: jsonschema.Definitions{},
 	}
-	for _, line := range []any{Meta{}, Flow{}, Finding{}, Group{}, States{}, Source{}, Health{}, Summary{}} {
+	for _, line := range []any{Meta{}, Flow{}, Finding{}, Group{}, States{}, Ports{}, Source{}, Health{}, Summary{}} {
 		// Fields may be added without a new version, so unknown ones are allowed.
 		r := jsonschema.Reflector{AllowAdditionalProperties: true, Mapper: mapped, Anonymous: true}
 		s := r.Reflect(line)

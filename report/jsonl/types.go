@@ -182,6 +182,20 @@ type States struct {
 	AsOf   *Time            `json:"as_of,omitempty"`
 }
 
+// Ports is one client's use of its ephemeral ports towards one service.
+type Ports struct {
+	Type         string  `json:"type" jsonschema:"enum=ports"`
+	Client       string  `json:"client"`
+	Server       string  `json:"server"`
+	Capacity     uint64  `json:"capacity"`
+	PeakTimeWait uint64  `json:"peak_time_wait"`
+	PeakAt       Time    `json:"peak_at"`
+	PeakInUse    uint64  `json:"peak_in_use"`
+	Rate         float64 `json:"rate_per_s"`
+	Sustainable  float64 `json:"sustainable_per_s"`
+	ExhaustedIn  *int64  `json:"exhausted_in_ns,omitempty"`
+}
+
 // Source is one input, at the end.
 type Source struct {
 	Type      string   `json:"type" jsonschema:"enum=source"`

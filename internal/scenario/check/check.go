@@ -21,19 +21,34 @@ import (
 // Result is what the pipeline made of a capture.
 type Result struct {
 	Flows    []*reassembly.Flow // in the order of their first packets
-	Findings []diagnose.Finding // in the order of their flows
+	Findings []diagnose.Finding // in the order of their flows, those over several last
+	Ports    []diagnose.Ports
+	// Explained are those that one over several flows replaced.
+	Explained []diagnose.Finding
 }
 
 // Run analyses a scenario by its own profile.
 func Run(s *scenario.Scenario) (Result, error) {
-	p := reassembly.Profiles()[0]
+	p, err := profile(s)
+	if err != nil {
+		return Result{}, err
+	}
+	return Frames(s.Frames, p)
+}
+
+// profile is that of the scenario's hosts.
+func profile(s *scenario.Scenario) (p reassembly.Profile, err error) {
+	p = reassembly.Profiles()[0]
 	if s.Profile != "" {
 		var ok bool
 		if p, ok = reassembly.ProfileNamed(s.Profile); !ok {
-			return Result{}, fmt.Errorf("%s: unknown profile %q", s.Name, s.Profile)
+			return p, fmt.Errorf("%s: unknown profile %q", s.Name, s.Profile)
 		}
 	}
-	return Frames(s.Frames, p)
+	if s.PortLo != 0 {
+		p.PortLo, p.PortHi = s.PortLo, s.PortHi
+	}
+	return p, nil
 }
 
 // Frames analyses loose frames, numbered from 1. The input ends with the latest
@@ -58,10 +73,22 @@ func Frames(frames []scenario.Frame, p reassembly.Profile) (res Result, err erro
 	}
 	table.Finish(now)
 	slices.SortFunc(res.Flows, func(a, b *reassembly.Flow) int { return int(a.ID) - int(b.ID) })
-	rules, c := diagnose.Rules(), &diagnose.Context{Profile: p}
+	rules := diagnose.Rules()
+	c := &diagnose.Context{Profile: p, Patterns: diagnose.NewPatterns(rules)}
 	for _, f := range res.Flows {
 		diagnose.Judge(c, rules, f, func(d diagnose.Finding) { res.Findings = append(res.Findings, d) })
 	}
+	c.Patterns.Findings(c, now, func(r *diagnose.Rule, d diagnose.Finding) {
+		res.Findings = slices.DeleteFunc(res.Findings, func(o diagnose.Finding) bool {
+			explained := r.Explains(&d, &o)
+			if explained {
+				res.Explained = append(res.Explained, o)
+			}
+			return explained
+		})
+		res.Findings = append(res.Findings, d)
+	})
+	res.Ports = c.Patterns.Ports(c, now)
 	return res, nil
 }
 
@@ -129,6 +156,8 @@ func (c *checker) finding(w *scenario.Finding) {
 		c.same(w.Line, w.Rule+" confidence", d.Confidence.String(), w.Confidence)
 		c.same(w.Line, w.Rule+" severity", d.Severity.String(), w.Severity)
 		c.same(w.Line, w.Rule+" censored", fmt.Sprint(d.Censored), w.Censored)
+		c.same(w.Line, w.Rule+" flows", fmt.Sprint(d.FlowCount), w.FlowCount)
+		c.same(w.Line, w.Rule+" service", d.Service.String(), w.Service)
 		var frames []uint64
 		for _, e := range d.Evidence {
 			frames = append(frames, e.Ref.Frame())
@@ -136,7 +165,7 @@ func (c *checker) finding(w *scenario.Finding) {
 		if w.Evidence != nil && !slices.Equal(frames, w.Evidence) {
 			c.say(w.Line, "%s evidence is %d, want %d", w.Rule, frames, w.Evidence)
 		}
-		if w.Flow.First == 0 {
+		if w.Flow.First == 0 && d.Flow != 0 {
 			flow := w.Flow
 			flow.First = d.Flow.Frame()
 			c.flow(&flow)

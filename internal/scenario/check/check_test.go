@@ -76,7 +76,7 @@ func TestRulesAreComplete(t *testing.T) {
 			t.Errorf("no scenario expects %s", r.ID)
 		case !lookalike[r.ID]:
 			t.Errorf("no scenario is a look-alike of %s", r.ID)
-		case r.Title == "" || r.Severity == 0 || len(r.RFC) == 0 || r.Check == nil:
+		case r.Title == "" || r.Severity == 0 || len(r.RFC) == 0 || (r.Check == nil) == (r.New == nil):
 			t.Errorf("%s lacks a title, a severity, an RFC or a check", r.ID)
 		}
 		seen[r.ID] = true
@@ -128,7 +128,7 @@ func TestFindingsAreWhole(t *testing.T) {
 					say("evidence is out of order")
 				}
 			}
-			if d.Severity == 0 || d.Confidence == 0 || d.Who == 0 || d.Flow == 0 || d.Time == 0 || d.Wireshark == "" {
+			if d.Severity == 0 || d.Confidence == 0 || d.Who == 0 || (d.Flow == 0) == (len(d.Flows) == 0) || d.Time == 0 || d.Wireshark == "" {
 				say("a field is missing")
 			}
 			if d.Verdict == "" || strings.Contains(d.Verdict, "%!") || strings.HasSuffix(d.Verdict, ".") || strings.Contains(d.Verdict, "  ") {

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/lastack/lastack/internal/scenario"
-	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/capture"
 	"github.com/lastack/lastack/reassembly/decode"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -60,7 +59,10 @@ func line(d *diagnose.Finding) string {
 
 // analyse runs a capture file through reader, decoder and report.
 func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, error) {
-	p, _ := reassembly.ProfileNamed(s.Profile)
+	p, err := profile(s)
+	if err != nil {
+		return nil, err
+	}
 	src, err := capture.Open(file, capture.Options{})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,331 @@
+package diagnose
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+func idleTimeoutClose() Rule {
+	return Rule{
+		ID:       "idle-timeout-close",
+		Title:    "one side closes after a constant idle time",
+		Severity: Warning,
+		Doc:      idleTimeoutCloseDoc,
+		RFC:      []string{"RFC 9293 §3.6", "RFC 9112 §9.5", "RFC 7323 §3"},
+		New:      func() Collector { return &idleCloses{} },
+	}
+}
+
+const idleTimeoutCloseDoc = `What it means
+  One side of a service closes its connections when they have been idle for a
+  certain time. The timer belongs to the sender of the FIN (or RST). A peer that
+  keeps idle connections longer, for instance in a pool, finds them closed when
+  it wants to use one.
+
+Signature
+  At least five connections to one service that the same side closed first, or
+  aborted, after the same time without payload: within 10 % from the shortest to
+  the longest (a coefficient of variation under 3 %), and at least a third of
+  all that it closed after a second or more of idleness. Keepalives are no
+  payload. Where the capture begins in the middle of the idle time its length
+  is taken from the timestamp options: between the peer's last value that the
+  FIN echoes and the one in the peer's acknowledgement of the FIN, at a tick
+  rate estimated from the peer's flows.
+
+Look-alikes
+  Connections that are all closed in one moment, by a restart for instance: the
+  closes must lie three times further apart than the idle times.
+  Idle times that differ from connection to connection: users, or a peer that
+  goes away.
+  A timer on the age of a connection and not on its idleness: the times since
+  the last payload then differ.
+  A constant delay below a second: processing, not a timer.
+
+What it usually is
+  A keep-alive timeout of a server or proxy, the idle limit of a load balancer,
+  the wait_timeout of a database. Every named default can be configured: it is
+  a hint, not a proof. If the finding comes with fin-unanswered or
+  write-after-fin of the other side, that side does not watch its idle
+  connections.
+
+What to do
+  Let the side that reuses connections give them up first: its idle time and
+  maximum lifetime well below the time found, half of it for instance. Or raise
+  the timer. Keepalives on the TCP level do not count as use for most of them.
+
+What would prove it
+  The configuration of the side that closes: the timer with that value.`
+
+const (
+	// leastIdle is the shortest idle time that is taken for a timer, ns.
+	leastIdle = 1e9
+	// leastIdleCloses is how many flows make a pattern.
+	leastIdleCloses = 5
+	// idleStep is the ratio of the widths of two neighbouring slots. Two of them
+	// together span 10 %.
+	idleStep = 1.05
+	// idleShare is the least share of the closes after an idle time, 1/idleShare.
+	idleShare = 3
+	// idleSpread is how many times further apart the closes must lie than the
+	// idle times before them.
+	idleSpread = 3
+)
+
+// idleCloses counts closes by service, closing side and length of the idle
+// time before.
+type idleCloses struct {
+	cells sketch[idleCell, *idleCell]
+	// unseen are closes whose idle time the capture did not see begin. Their
+	// lengths are ticks of the peer's clock, which clocks tells the rate of.
+	unseen sketch[idleCell, *idleCell]
+	clocks sketch[clockCell, *clockCell]
+}
+
+// idleCell is one slot of the histogram.
+type idleCell struct {
+	flowCell
+	sum      int64 // of the lengths, us (or ticks)
+	shortest int64 // ns (or ticks)
+	longest  int64
+	resets   uint64 // of them, closed by RST
+	harmed   uint64 // of them, not noticed by the other side
+}
+
+func (c *idleCell) merge(o *idleCell) {
+	if c.n == 0 || o.n > 0 && o.shortest < c.shortest {
+		c.shortest = o.shortest
+	}
+	c.longest = max(c.longest, o.longest)
+	c.sum += o.sum
+	c.resets += o.resets
+	c.harmed += o.harmed
+	c.flowCell.merge(&o.flowCell)
+}
+
+func (c *idleCell) reset() { *c = idleCell{flowCell: flowCell{seen: c.seen[:0]}} }
+
+func (c *idleCell) take(x sighting, length int64, reset, harmed bool) {
+	if c.n == 0 || length < c.shortest {
+		c.shortest = length
+	}
+	c.longest = max(c.longest, length)
+	c.sum += length / 1000
+	if reset {
+		c.resets++
+	}
+	if harmed {
+		c.harmed++
+	}
+	c.add(x)
+}
+
+// idleSlot is the histogram's slot of a length.
+func idleSlot(length int64) int64 {
+	return int64(math.Floor(math.Log(float64(length)) / math.Log(idleStep)))
+}
+
+func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
+	s.clock(f)
+	side, at, ref, ok := firstClose(f)
+	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
+		return
+	}
+	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
+	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
+	k := serviceOf(f)
+	k.side = x.side
+	reset := f.Endpoint(side).FINRef == 0
+	if since, ref, by := lastUse(f, side, at); since != 0 {
+		if gap := at - since; gap >= leastIdle {
+			x.since, x.sinceRef, x.sinceBy = since, ref, roleSide(f, by)
+			k.slot = idleSlot(gap)
+			s.cells.at(k).take(x, gap, reset, harmed)
+		}
+		return
+	}
+	if ticks, ack, ok := idleTicks(f, side); ok {
+		x.since, x.sinceRef, x.sinceBy = x.at, x.ref, x.side
+		x.at, x.ref, x.side = ack.At, ack.Ref, roleSide(f, side.Other())
+		k.host, k.slot = addressOf(f, side.Other()), idleSlot(ticks)
+		s.unseen.at(k).take(x, ticks, reset, harmed)
+	}
+}
+
+// firstClose is the side that closed first, or aborted an open connection, and
+// when. The answer to a segment is no close of its own.
+func firstClose(f *reassembly.Flow) (s tcp.Side, at int64, ref tcp.PacketRef, ok bool) {
+	switch f.ActiveCloser {
+	case reassembly.CloserClient:
+		s = f.Client
+	case reassembly.CloserServer:
+		s = f.Server()
+	case reassembly.CloserNone:
+		r := &f.Reset
+		if r.Ref == 0 || r.InAnswerTo != 0 || r.Class == reassembly.ResetPassive || f.Close != reassembly.CloseReset ||
+			f.Handshake.Outcome != reassembly.Complete && f.Handshake.Outcome != reassembly.Unseen || stalled(f) {
+			return 0, 0, 0, false
+		}
+		return r.By, r.At, r.Ref, true
+	default:
+		return 0, 0, 0, false
+	}
+	d := f.Endpoint(s)
+	return s, d.FINAt, d.FINRef, sentFIN(f, s)
+}
+
+// lastUse is the last packet before a close that was no keepalive: payload of
+// either side, or the handshake. 0 when the capture did not see it.
+func lastUse(f *reassembly.Flow, closer tcp.Side, at int64) (since int64, ref tcp.PacketRef, by tcp.Side) {
+	use := func(t int64, r tcp.PacketRef, s tcp.Side) {
+		if r != 0 && t <= at && t > since {
+			since, ref, by = t, r, s
+		}
+	}
+	use(f.Handshake.SYNACK, f.Handshake.SYNACKRef, f.Server())
+	use(f.Handshake.ACK, f.Handshake.ACKRef, f.Client)
+	for _, s := range []tcp.Side{closer, closer.Other()} {
+		d := f.Endpoint(s)
+		use(d.LastData, d.LastDataRef, s)
+	}
+	return since, ref, by
+}
+
+// idleTicks is how long the connection was idle before a FIN by the clock of
+// the other side: from its value that the FIN echoes to that in its
+// acknowledgement of the FIN (RFC 7323 §3), in ticks. Only a connection of
+// which nothing came after that acknowledgement still has both.
+func idleTicks(f *reassembly.Flow, closer tcp.Side) (ticks int64, ack Evidence, ok bool) {
+	d, p := f.Endpoint(closer), f.Endpoint(closer.Other())
+	if !f.Midstream || !d.Timestamps || !p.Timestamps || d.LastRef != d.FINRef || !d.FINAcked ||
+		d.FINAckRef == 0 || p.LastRef != d.FINAckRef || p.LastTSEcr != d.LastTSVal {
+		return 0, ack, false
+	}
+	ticks = int64(int32(p.LastTSVal - d.LastTSEcr))
+	return ticks, finAckEvidence(f, closer), ticks > 0
+}
+
+// Merge adds another collector's counts.
+func (s *idleCloses) Merge(o Collector) {
+	p := o.(*idleCloses)
+	s.cells.merge(&p.cells)
+	s.unseen.merge(&p.unseen)
+	s.clocks.merge(&p.clocks)
+}
+
+// Findings names the most frequent idle time of each service and side, once
+// what only timestamps told has been put to the rest.
+func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
+	all := sketch[idleCell, *idleCell]{}
+	all.merge(&s.cells)
+	for _, k := range s.unseen.places() {
+		c := s.unseen.cells[k]
+		hz := s.rate(k)
+		timed := *c
+		timed.sum, timed.shortest, timed.longest = c.sum*1000/hz*1e6/1e3, c.shortest*1e9/hz, c.longest*1e9/hz
+		if timed.shortest < leastIdle {
+			continue
+		}
+		k.host, k.slot = [16]byte{}, idleSlot(timed.shortest)
+		mine := all.cells[k]
+		if mine == nil {
+			mine = all.put(k)
+		}
+		mine.merge(&timed)
+	}
+	keys := all.places()
+	for len(keys) > 0 {
+		n := 1
+		for n < len(keys) && keys[n].whole() == keys[0].whole() {
+			n++
+		}
+		if d, ok := idleMode(&all, keys[:n]); ok {
+			emit(d)
+		}
+		keys = keys[n:]
+	}
+}
+
+// idleMode looks for a narrow mode in the histogram of one service and side,
+// whose slots are given in order.
+func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bool) {
+	var best idleCell
+	total := uint64(0)
+	for i, k := range slots {
+		pair := idleCell{}
+		pair.merge(all.cells[k])
+		total += pair.n
+		if i+1 < len(slots) && slots[i+1].slot == k.slot+1 {
+			pair.merge(all.cells[slots[i+1]])
+		}
+		if pair.n > best.n {
+			best = pair
+		}
+	}
+	if best.n < leastIdleCloses || best.n*idleShare < total {
+		return d, false
+	}
+	// What closes them all in one moment is no timer, however equal the times.
+	if best.max-best.min < idleSpread*(best.longest-best.shortest) {
+		return d, false
+	}
+	k := slots[0].whole()
+	who, name, other := ServerApp, "server", "client"
+	if k.side == clientRole {
+		who, name, other = ClientApp, "client", "server"
+	}
+	did := "closes"
+	switch {
+	case best.resets == best.n:
+		did = "resets"
+	case best.resets > 0:
+		did = "closes or resets"
+	}
+	d = newPattern(k, who, Likely, best.n, best.seen, func(x sighting) (string, string) {
+		if x.side != k.side {
+			return fmt.Sprintf("the %s %s the connection", name, did),
+				fmt.Sprintf("the %s's timestamp here, and that which the %s echoed, tell for how long it was idle", other, name)
+		}
+		return "the last use", fmt.Sprintf("the %s %s the connection", name, did)
+	})
+	if best.n >= 2*leastIdleCloses {
+		d.Confidence = Certain
+	}
+	mean := best.sum * 1000 / int64(best.n)
+	d.Duration = best.max - d.Time
+	owner := fmt.Sprintf("the %s of %s", name, k.addr())
+	if k.side == serverRole {
+		owner = k.addr().String()
+	}
+	d.Verdict = fmt.Sprintf("%s %s connections that were idle for %s: %s of them, after %s to %s; the timer is the %s's%s",
+		owner, did, idleWords(mean), count(best.n), Span(best.shortest), Span(best.longest), name, knownTimer(mean))
+	if best.harmed > 0 {
+		d.Verdict += fmt.Sprintf(", and the %s did not notice %s", other, times(uint32(min(best.harmed, math.MaxUint32))))
+	}
+	return d, true
+}
+
+// idleWords rounds an idle time as people set timers.
+func idleWords(ns int64) string { return "about " + Span((ns+50e6)/100e6*100e6) }
+
+// knownTimer names who is known to have a default near a length, if anybody.
+func knownTimer(ns int64) string {
+	for _, k := range []struct {
+		seconds int64
+		names   string
+	}{
+		{5, "Apache httpd and Node.js"}, {10, "MySQL's connect_timeout"}, {15, "older Apache httpd and some proxies"},
+		{30, "many proxies and HTTP servers"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
+		{240, "Azure Load Balancer"}, {300, "many pools and proxies"}, {350, "AWS Network Load Balancer and NAT Gateway"},
+		{600, "HikariCP's idleTimeout and Google's load balancers"}, {900, "several firewalls"}, {3600, "many firewalls, and Envoy"},
+		{28800, "MySQL's wait_timeout"},
+	} {
+		d := k.seconds * 1e9
+		if off := max(ns-d, d-ns); off <= max(d*3/100, 300e6) {
+			return fmt.Sprintf(", %d s being a default of %s", k.seconds, k.names)
+		}
+	}
+	return ""
+}

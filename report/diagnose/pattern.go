@@ -1,0 +1,125 @@
+package diagnose
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+// Collector adds up what a rule over many flows needs to know of them. It holds
+// a bounded number of octets however many flows it is shown.
+//
+// What it finds does not depend on the order of the flows, nor on how they were
+// divided over collectors, as long as it need not let anything go; and then it
+// depends on the flows' own order alone, never on threads.
+type Collector interface {
+	// Add takes one ended flow, which is valid during the call. What the rules
+	// on single flows found on it is known to c.
+	Add(c *Context, f *reassembly.Flow)
+	// Merge adds what another collector of the same rule holds, and leaves that
+	// one as it is.
+	Merge(o Collector)
+	// Findings emits what was found when the input ended at end, in a fixed
+	// order. It changes nothing.
+	Findings(c *Context, end int64, emit func(Finding))
+}
+
+// Patterns are the collectors of the rules over many flows.
+type Patterns struct {
+	rules      []Rule
+	collectors []Collector // by rule; nil for rules on single flows
+}
+
+// NewPatterns makes collectors that have seen nothing.
+func NewPatterns(rules []Rule) *Patterns {
+	p := &Patterns{rules: rules, collectors: make([]Collector, len(rules))}
+	for i := range rules {
+		if rules[i].New != nil {
+			p.collectors[i] = rules[i].New()
+		}
+	}
+	return p
+}
+
+// Merge adds what o holds, which was made for the same rules.
+func (p *Patterns) Merge(o *Patterns) {
+	for i, col := range p.collectors {
+		if col != nil {
+			col.Merge(o.collectors[i])
+		}
+	}
+}
+
+// Clone is a copy that goes on from here and leaves p as it is.
+func (p *Patterns) Clone() *Patterns {
+	n := NewPatterns(p.rules)
+	n.Merge(p)
+	return n
+}
+
+func (p *Patterns) add(c *Context, f *reassembly.Flow) {
+	for _, col := range p.collectors {
+		if col != nil {
+			col.Add(c, f)
+		}
+	}
+}
+
+// Findings emits what was found over all flows, with its rule: also of muted
+// rules, since they replace what they explain.
+func (p *Patterns) Findings(c *Context, end int64, emit func(*Rule, Finding)) {
+	for i, col := range p.collectors {
+		if col == nil {
+			continue
+		}
+		rule := &p.rules[i]
+		col.Findings(c, end, func(d Finding) {
+			d.Rule = rule.ID
+			if d.Severity == 0 {
+				d.Severity = rule.Severity
+			}
+			emit(rule, d)
+		})
+	}
+}
+
+// Explains reports whether a finding over many flows explains one on a single
+// flow: that of a rule which it replaces, on its service, and with evidence out
+// of its time.
+func (r *Rule) Explains(pattern, d *Finding) bool {
+	return slices.Contains(r.Replaces, d.Rule) && d.Flow != 0 && d.Service == pattern.Service &&
+		slices.ContainsFunc(d.Evidence, func(e Evidence) bool {
+			return pattern.Time <= e.At && e.At <= pattern.Time+pattern.Duration
+		})
+}
+
+// Ports is how many of its ephemeral ports a client used towards one service.
+type Ports struct {
+	Client   netip.Addr
+	Service  netip.AddrPort
+	Capacity uint64 // ports that there are
+	// PeakTimeWait is the most that were in TIME_WAIT at once, first at PeakAt;
+	// PeakInUse the most that were, or whose connection was open.
+	PeakTimeWait uint64
+	PeakAt       int64
+	PeakInUse    uint64
+	// Rate is how many connections per second entered TIME_WAIT in the 2MSL
+	// before the peak, or since the first of them; Sustainable is how many can
+	// for ever.
+	Rate, Sustainable float64
+	// ExhaustedIn is in how many ns after the end the ports run out at the rate
+	// of the last 2MSL; -1 when they do not.
+	ExhaustedIn int64
+}
+
+// Ports lists the clients' use of ports, the highest first, at most portLines
+// of them. Clients that never held TIME_WAIT are left out.
+func (p *Patterns) Ports(c *Context, end int64) []Ports {
+	for _, col := range p.collectors {
+		if u, ok := col.(*portUse); ok {
+			return u.ports(c, end)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func rstListenerClosed() Rule {
+	return Rule{
+		ID:       "rst-listener-closed",
+		Title:    "one listener reset many connections at once",
+		Severity: Warning,
+		Doc:      rstListenerClosedDoc,
+		RFC:      []string{"RFC 9293 §3.10.5", "RFC 9293 §3.10.4", "RFC 2525 §2.17"},
+		Replaces: []string{"abortive-close", "rst-unread-data"},
+		New:      func() Collector { return &listenerResets{} },
+	}
+}
+
+const rstListenerClosedDoc = `What it means
+  A service reset many of its connections in one moment: its listener was
+  closed, or its process ended. The kernel resets every connection that waits to
+  be accepted when the listener closes, and every accepted one that has payload
+  unread when the process ends. The clients lose what they had asked for.
+
+Signature
+  Aborts by the server (RST of a live socket, in answer to nothing) on at least
+  three connections of one address and port, each within 100 ms of another, and
+  at least four fifths of all that it aborted in the 10 s around. Certain when
+  it refuses the next SYN, or when it had never sent payload on any of them:
+  they had not been accepted.
+
+Look-alikes
+  A server that aborts all the time instead of closing: abortive-close.
+  RSTs that answer something, of a host that no longer knows the connections:
+  it has rebooted, or something in the path forgot them.
+  Many RSTs with a foreign time to live: a middlebox.
+
+What it usually is
+  A restart, a deployment or a crash without draining; a listener that is closed
+  while connections wait in its accept queue.
+
+What to do
+  Stop accepting only after the load balancer sends no more, accept what waits,
+  and finish what was begun. Hand the listening socket over to the next process
+  where that is possible.
+
+What would prove it
+  The service's log of restarts at that time.`
+
+const (
+	burstSlot  = 100e6 // ns; the resets of a burst are in neighbouring slots
+	burstLeast = 3
+	burstMost  = 10e9 // around a burst, ns, other aborts must be few
+	// refusedSoon is how long after a burst a refused SYN belongs to it, ns.
+	refusedSoon = 60e9
+)
+
+// listenerResets counts a service's aborts by time, and its refusals.
+type listenerResets struct {
+	bursts  sketch[burstCell, *burstCell]
+	refused sketch[flowCell, *flowCell]
+}
+
+type burstCell struct {
+	flowCell
+	served uint64 // of the flows, those on which the server had sent payload
+}
+
+func (c *burstCell) merge(o *burstCell) {
+	c.served += o.served
+	c.flowCell.merge(&o.flowCell)
+}
+
+func (c *burstCell) reset() { *c = burstCell{flowCell: flowCell{seen: c.seen[:0]}} }
+
+func (s *listenerResets) Add(_ *Context, f *reassembly.Flow) {
+	r := &f.Reset
+	if r.Ref == 0 || r.By != f.Server() {
+		return
+	}
+	k := serviceOf(f)
+	x := sighting{flow: f.ID, at: r.At, ref: r.Ref, side: serverRole}
+	switch {
+	case f.Close == reassembly.CloseRefused:
+		k.slot = r.At / 1e9
+		s.refused.at(k).add(x)
+	case f.Close != reassembly.CloseReset, r.InAnswerTo != 0, r.AfterFIN, !r.HasACK,
+		r.Class == reassembly.ResetPassive, foreign(f), stalled(f), f.Handshake.Outcome == reassembly.Refused:
+	default:
+		k.slot = r.At / burstSlot
+		c := s.bursts.at(k)
+		c.add(x)
+		if f.Endpoint(f.Server()).PayloadBytes > 0 {
+			c.served++
+		}
+	}
+}
+
+// Merge adds another collector's counts.
+func (s *listenerResets) Merge(o Collector) {
+	p := o.(*listenerResets)
+	s.bursts.merge(&p.bursts)
+	s.refused.merge(&p.refused)
+}
+
+// Findings names the bursts.
+func (s *listenerResets) Findings(_ *Context, _ int64, emit func(Finding)) {
+	keys := s.bursts.places()
+	for from := 0; from < len(keys); {
+		to := from + 1
+		for to < len(keys) && keys[to].whole() == keys[from].whole() && keys[to].slot == keys[to-1].slot+1 {
+			to++
+		}
+		if d, ok := s.burst(keys, from, to); ok {
+			emit(d)
+		}
+		from = to
+	}
+}
+
+// burst judges the neighbouring slots from to to.
+func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) {
+	k := keys[from].whole()
+	var sum burstCell
+	for _, slot := range keys[from:to] {
+		sum.merge(s.bursts.cells[slot])
+	}
+	around := uint64(0)
+	for _, slot := range keys {
+		if c := s.bursts.cells[slot]; slot.whole() == k && c.max >= sum.min-burstMost && c.min <= sum.max+burstMost {
+			around += c.n
+		}
+	}
+	if sum.n < burstLeast || 5*sum.n < 4*around {
+		return d, false
+	}
+	d = newPattern(k, ServerApp, Likely, sum.n, sum.seen, func(sighting) (string, string) {
+		return "", "the server's RST, in answer to nothing"
+	})
+	d.Time, d.Duration = sum.min, sum.max-sum.min
+	gone := ""
+	if sum.served == 0 {
+		d.Confidence = Certain
+		gone = ", none of which it had accepted yet"
+	}
+	for slot := sum.min / 1e9; slot <= (sum.max+refusedSoon)/1e9; slot++ {
+		at := k
+		at.slot = slot
+		c := s.refused.cells[at]
+		if c == nil || c.max < sum.min || len(c.seen) == 0 {
+			continue
+		}
+		x := c.seen[len(c.seen)-1]
+		d.prove(Evidence{Ref: x.ref, At: x.at, Side: x.side, What: "the server refuses the next SYN: nothing listens any more"})
+		d.Time, d.Confidence = sum.min, Certain
+		gone += fmt.Sprintf(", and refused the next SYN %s later", Span(x.at-sum.max))
+		break
+	}
+	d.Verdict = fmt.Sprintf("%s reset %s connections within %s%s: its listener was closed or its process ended",
+		k.addr(), count(sum.n), Span(sum.max-sum.min), gone)
+	return d, true
+}

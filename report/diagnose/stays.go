@@ -1,0 +1,251 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// stay is one connection of a place: open from open, in TIME_WAIT from wait
+// (0: never) and gone at gone.
+type stay struct {
+	place
+	open, wait, gone int64
+}
+
+const (
+	// recentStays are remembered one by one, so that a capture that is not huge
+	// is counted exactly.
+	recentStays = 1024
+	// A window is windowSlots moments at which older stays are counted, each
+	// momentNS after the one before: 4.3 s and 275 s.
+	windowSlots = 64
+	momentNS    = int64(1) << 32
+	// longestStay is how many moments of one connection are counted, the last.
+	longestStay = 1 << 10
+)
+
+// stays counts how many connections of each place were open or in TIME_WAIT at
+// any time.
+type stays struct {
+	recent []stay
+	old    sketch[window, *window]
+}
+
+// window is how many connections of a place there were at some moments, and how
+// many entered TIME_WAIT in the time before each.
+type window struct {
+	use, wait, entered [windowSlots]uint32
+}
+
+func (w *window) weight() uint64 { return uint64(slices.Max(w.use[:])) }
+
+func (w *window) merge(o *window) {
+	for i := range o.use {
+		w.use[i] += o.use[i]
+		w.wait[i] += o.wait[i]
+		w.entered[i] += o.entered[i]
+	}
+}
+
+func (w *window) reset() { *w = window{} }
+
+func (s *stays) add(x stay) {
+	if len(s.recent) >= recentStays {
+		for i := range s.recent {
+			s.fold(&s.recent[i])
+		}
+		s.recent = s.recent[:0]
+	}
+	s.recent = append(s.recent, x)
+}
+
+// fold counts a stay at the moments that it covers.
+func (s *stays) fold(x *stay) {
+	from, to := moment(x.open), moment(x.gone) // of the first that it covers, and of the first after it
+	entered := int64(-1)
+	if x.wait != 0 {
+		entered = moment(x.wait)
+		to = max(to, entered+1) // so that it is counted
+	}
+	k, w := x.place, (*window)(nil)
+	for m := max(from, to-longestStay); m < to; m++ {
+		if k.slot = m / windowSlots; w == nil || m%windowSlots == 0 {
+			w = s.old.at(k)
+		}
+		i := m % windowSlots
+		w.use[i]++
+		switch {
+		case entered < 0 || m < entered:
+			continue
+		case m == entered:
+			w.entered[i]++
+		}
+		w.wait[i]++
+	}
+}
+
+// moment is the number of the first moment at or after t.
+func moment(t int64) int64 { return max(0, (t+momentNS-1)/momentNS) }
+
+func (s *stays) merge(o *stays) {
+	s.recent = append(s.recent, o.recent...)
+	s.old.merge(&o.old)
+}
+
+// change is what happens to the numbers of a place at a time.
+type change struct {
+	at        int64
+	use, wait int32
+	entered   uint32
+	// base, where set, is the numbers of the stays that were folded, from now on.
+	base              bool
+	baseUse, baseWait uint32
+}
+
+// histories are the changes of each place by time, and the places in order.
+func (s *stays) histories() (places []place, of map[place][]change) {
+	of = map[place][]change{}
+	for i := range s.recent {
+		x := &s.recent[i]
+		k := x.place
+		list := append(of[k], change{at: x.open, use: 1}, change{at: x.gone, use: -1})
+		if x.wait != 0 {
+			list = append(list, change{at: x.wait, wait: 1, entered: 1})
+			list[len(list)-2].wait = -1
+		}
+		of[k] = list
+	}
+	for _, k := range s.old.places() {
+		w := s.old.cells[k]
+		first := k.slot * windowSlots
+		list := of[k.whole()]
+		for i := range w.use {
+			list = append(list, change{at: (first + int64(i)) * momentNS, base: true, baseUse: w.use[i], baseWait: w.wait[i], entered: w.entered[i]})
+		}
+		next := k
+		if next.slot++; s.old.cells[next] == nil {
+			list = append(list, change{at: (first + windowSlots) * momentNS, base: true})
+		}
+		of[k.whole()] = list
+	}
+	for k, list := range of {
+		// What ends makes room before what begins takes it.
+		slices.SortFunc(list, func(a, b change) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.use+a.wait, b.use+b.wait))
+		})
+		places = append(places, k)
+	}
+	slices.SortFunc(places, place.compare)
+	return places, of
+}
+
+// load is how many connections a place had at its worst.
+type load struct {
+	peakWait, peakUse uint64
+	peakAt            int64  // first time of peakWait
+	peakOpen          uint64 // the most that were open, and not in TIME_WAIT, at once
+	openAtPeak        uint64 // at peakAt
+	useAtEnd          uint64
+	openAtEnd         uint64
+	rate              float64 // into TIME_WAIT per second, up to peakAt
+	rateAtEnd         float64
+	first             int64 // entry into TIME_WAIT
+	leaving           []int64
+}
+
+// measure reads a history up to end.
+func measure(list []change, end int64, twoMSL int64) (l load) {
+	var use, wait, baseUse, baseWait int64
+	i := 0
+	for ; i < len(list) && list[i].at <= end; i++ {
+		c := &list[i]
+		use, wait = use+int64(c.use), wait+int64(c.wait)
+		if c.base {
+			baseUse, baseWait = int64(c.baseUse), int64(c.baseWait)
+		}
+		if c.entered > 0 && l.first == 0 {
+			l.first = c.at
+		}
+		inUse, inWait := uint64(max(0, use+baseUse)), uint64(max(0, wait+baseWait))
+		open := inUse - min(inUse, inWait)
+		l.peakUse, l.peakOpen = max(l.peakUse, inUse), max(l.peakOpen, open)
+		if inWait > l.peakWait {
+			l.peakWait, l.peakAt, l.openAtPeak = inWait, c.at, open
+		}
+		l.useAtEnd, l.openAtEnd = inUse, open
+	}
+	for ; i < len(list); i++ {
+		if list[i].wait < 0 {
+			l.leaving = append(l.leaving, list[i].at)
+		}
+	}
+	l.rate, l.rateAtEnd = entering(list, l.first, l.peakAt, twoMSL), entering(list, l.first, end, twoMSL)
+	return l
+}
+
+// entering is how many per second entered TIME_WAIT in the 2MSL before t, or
+// since the first did, which is at least a second.
+func entering(list []change, first, t, twoMSL int64) float64 {
+	if first == 0 {
+		return 0
+	}
+	span := max(min(twoMSL, t-first), 1e9)
+	n := uint64(0)
+	for i := range list {
+		if c := &list[i]; c.at > t-span && c.at <= t || c.at == first && t-first <= span {
+			n += uint64(c.entered)
+		}
+	}
+	return float64(n) / (float64(span) / 1e9)
+}
+
+// exhaustedIn is in how many ns after the end capacity is used up when
+// connections keep entering TIME_WAIT at the rate of the end; -1 for never.
+func (l *load) exhaustedIn(capacity uint64, end, twoMSL int64) int64 {
+	switch {
+	case l.useAtEnd >= capacity:
+		return 0
+	case l.rateAtEnd*float64(twoMSL)/1e9+float64(l.openAtEnd) <= float64(capacity):
+		return -1
+	}
+	// Until 2MSL have passed those that wait now leave one by one.
+	room, from := float64(capacity-l.useAtEnd), end
+	for _, at := range l.leaving {
+		if need := room / l.rateAtEnd * 1e9; need <= float64(at-from) {
+			return from - end + int64(need)
+		}
+		room += 1 - l.rateAtEnd*float64(at-from)/1e9
+		from = at
+	}
+	return from - end + int64(room/l.rateAtEnd*1e9)
+}
+
+// stayOf is how long a connection took a socket of one of its sides, or false
+// when it was never open. A side that may still be open counts as such until
+// the flow's end.
+func stayOf(f *reassembly.Flow, s tcp.Side) (x stay, ok bool) {
+	switch f.Handshake.Outcome {
+	case reassembly.Complete, reassembly.Simultaneous, reassembly.Unseen:
+	default:
+		return x, false
+	}
+	x.open, x.gone = f.Start, f.Until+1
+	for i := range f.TimeWaits {
+		if w := &f.TimeWaits[i]; w.Side == s && (w.EndedAt > w.Entered || w.EndedBy == reassembly.TimeWaitCaptureEnd) {
+			x.wait, x.gone = w.Entered, w.EndedAt
+			if w.EndedBy == reassembly.TimeWaitCaptureEnd || w.EndedBy == reassembly.TimeWaitEviction {
+				x.gone = max(w.Expires, f.Until+1)
+			}
+			return x, true
+		}
+	}
+	d := f.Endpoint(s)
+	if d.State == fsm.Closed && d.Since != 0 {
+		x.gone = d.Since
+	}
+	return x, true
+}

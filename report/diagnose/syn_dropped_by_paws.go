@@ -1,0 +1,180 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func synDroppedByPAWS() Rule {
+	return Rule{
+		ID:       "syn-dropped-by-paws",
+		Title:    "SYNs with older timestamps from behind one address stay unanswered",
+		Severity: Error,
+		Doc:      synDroppedByPAWSDoc,
+		RFC:      []string{"RFC 7323 §5.2", "RFC 6191 §2", "RFC 7323 §5.4"},
+		Replaces: []string{"syn-unanswered"},
+		New:      func() Collector { return &stampedSYNs{} },
+	}
+}
+
+const synDroppedByPAWSDoc = `What it means
+  Several hosts share one address (address translation, a load balancer) and
+  their timestamp clocks differ. The server remembers one timestamp for the
+  address and silently drops SYNs whose timestamp is older: the host with the
+  highest clock gets through, the others do not.
+
+Signature
+  From one client address to one service: at least three connections whose SYNs
+  were repeated and never answered, all with the timestamps of one clock, while
+  another clock of that address, ahead of it, was answered in the same minute.
+  The SYNs in question came after the segments with the newer timestamps. A
+  clock is known by its offset to the capture's time.
+
+Look-alikes
+  A server that is down or overloaded: it answers no clock.
+  One host whose SYNs are lost: there is no second clock.
+  A four-tuple used again within 2MSL: there the timestamp is compared with that
+  of the connection before, and only for that four-tuple.
+
+What it usually is
+  net.ipv4.tcp_tw_recycle=1 on the server: it exists up to Linux 4.11, and some
+  appliances do the same.
+
+What to do
+  Turn tcp_tw_recycle off; it was removed in Linux 4.12 for this very reason.
+  Do not turn timestamps off on the clients instead: that gives up RTT
+  measurement and PAWS, and helps only this case.
+
+What would prove it
+  "PAWSPassive" (packets rejected in SYN_RCVD or by timestamp) in "nstat -az" on
+  the server, counting up with each unanswered SYN.`
+
+const (
+	// clockSlot is how many ticks of offset are taken for one clock: 66 s at
+	// 1000 Hz. Hosts' clocks differ by days, or at random.
+	clockSlot    = 16 // bits
+	pawsLeast    = 3
+	pawsMemory   = 60e9 // ns for which a server remembers a timestamp (TCP_PAWS_MSL)
+	pawsMistakes = 5    // at most one in so many of an old clock's may have been answered
+)
+
+// stampedSYNs counts what became of the connections of each clock behind an
+// address.
+type stampedSYNs struct {
+	cells sketch[clockAccount, *clockAccount]
+}
+
+// clockAccount is one clock's account with one service.
+type clockAccount struct {
+	silent  flowCell // SYNs that were never answered
+	heard   flowCell // connections that were
+	silence clockCell
+	talk    clockCell
+}
+
+func (c *clockAccount) weight() uint64 { return c.silent.n + c.heard.n }
+
+func (c *clockAccount) merge(o *clockAccount) {
+	c.silent.merge(&o.silent)
+	c.heard.merge(&o.heard)
+	if o.silent.n > 0 {
+		c.silence.merge(&o.silence)
+	}
+	if o.heard.n > 0 {
+		c.talk.merge(&o.talk)
+	}
+}
+
+func (c *clockAccount) reset() {
+	c.silent.reset()
+	c.heard.reset()
+	c.silence.reset()
+	c.talk.reset()
+}
+
+func (s *stampedSYNs) Add(_ *Context, f *reassembly.Flow) {
+	h, d := &f.Handshake, f.Endpoint(f.Client)
+	if h.FirstSYNRef == 0 || !d.Timestamps || f.Quality&reassembly.QualityOneWay != 0 {
+		return
+	}
+	k := pairOf(f)
+	k.slot = int64((d.LastTSVal - uint32(d.LastAt/1e6)) >> clockSlot)
+	x := sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole}
+	now := stamp{d.LastAt, d.LastTSVal, d.LastRef}
+	switch {
+	case h.Outcome == reassembly.Complete:
+		x.at, x.ref = d.LastAt, d.LastRef
+		c := s.cells.at(k)
+		c.heard.add(x)
+		c.talk.note(now)
+	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1:
+		c := s.cells.at(k)
+		c.silent.add(x)
+		c.silence.note(now)
+	}
+}
+
+// Merge adds another collector's counts.
+func (s *stampedSYNs) Merge(o Collector) { s.cells.merge(&o.(*stampedSYNs).cells) }
+
+// Findings names the addresses of which some clocks are never answered.
+func (s *stampedSYNs) Findings(_ *Context, _ int64, emit func(Finding)) {
+	keys := s.cells.places()
+	for from := 0; from < len(keys); {
+		to := from + 1
+		for to < len(keys) && keys[to].whole() == keys[from].whole() {
+			to++
+		}
+		if d, ok := s.address(keys[from:to]); ok {
+			emit(d)
+		}
+		from = to
+	}
+}
+
+// address judges the clocks behind one address.
+func (s *stampedSYNs) address(clocks []place) (d Finding, ok bool) {
+	var dropped flowCell
+	var ahead *clockAccount
+	for _, k := range clocks {
+		old := s.cells.cells[k]
+		if old.silent.n == 0 || old.heard.n*pawsMistakes > old.silent.n {
+			continue
+		}
+		for _, n := range clocks {
+			if c := s.cells.cells[n]; n != k && c.shadows(old) {
+				dropped.merge(&old.silent)
+				if ahead == nil || c.heard.n > ahead.heard.n {
+					ahead = c
+				}
+				break
+			}
+		}
+	}
+	if dropped.n < pawsLeast {
+		return d, false
+	}
+	k := clocks[0].whole()
+	d = newPattern(k, ServerHost, Likely, dropped.n, dropped.seen, func(sighting) (string, string) {
+		return "", "a SYN with an older timestamp that is never answered"
+	})
+	x := ahead.heard.seen[0]
+	d.prove(Evidence{Ref: x.ref, At: x.at, Side: x.side, What: "the newer timestamp of another clock behind this address, which is answered"})
+	d.Time = min(d.Time, dropped.min)
+	d.Duration = dropped.max - d.Time
+	d.Verdict = fmt.Sprintf("%s never answered %s connections from %s whose SYNs bear older timestamps, and answered %s with newer ones: it compares the timestamps of several hosts behind one address (tcp_tw_recycle, PAWS)",
+		k.addr(), count(dropped.n), k.client().Addr(), count(ahead.heard.n))
+	return d, true
+}
+
+// shadows reports that segments of this clock, which was answered, bear newer
+// timestamps than later SYNs of an old one: what a server that remembers one
+// timestamp for the address drops.
+func (c *clockAccount) shadows(old *clockAccount) bool {
+	if c.heard.n == 0 {
+		return false
+	}
+	seen, late := c.talk.first, old.silence.last
+	return seen.at < late.at && old.silence.first.at-c.talk.last.at < pawsMemory && int32(seen.val-late.val) > 0
+}

@@ -1,0 +1,188 @@
+package diagnose
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func synFlood() Rule {
+	return Rule{
+		ID:       "syn-flood",
+		Title:    "half-open connections from many sources, never completed",
+		Severity: Error,
+		Doc:      synFloodDoc,
+		RFC:      []string{"RFC 4987 §2", "RFC 4987 §3.6", "RFC 9293 §3.10.7.2"},
+		Replaces: []string{"syn-unanswered", "handshake-abandoned"},
+		New:      func() Collector { return &halfOpens{} },
+	}
+}
+
+const synFloodDoc = `What it means
+  SYNs from many addresses reach one service and none of them is ever followed
+  up. The service holds each in SYN_RCVD and repeats its SYN-ACK, until its
+  queue of half-open connections is full.
+
+Signature
+  Within 17 s at least 30 SYNs to one address and port from at least 20 source
+  addresses, each sent once, with no acknowledgement of the SYN-ACK, and at
+  least four times as many as connections that completed. An RST in answer to
+  the SYN-ACK counts too: the address was forged, and its owner says so. Certain
+  where most drew a SYN-ACK, else likely.
+
+Look-alikes
+  Real clients of a service that is down or overloaded, or behind a path that
+  lost its way: they repeat their SYN, and they acknowledge.
+  A scan: many ports from few addresses.
+  Half-open health checks: few addresses, again and again.
+  A capture of SYNs alone: nothing that completes is in it.
+
+What it usually is
+  An attack with forged addresses; where the addresses answer with an RST, the
+  service is one of its reflectors.
+
+What to do
+  Leave SYN cookies on (tcp_syncookies=1): they are a fallback that keeps
+  serving. Raise tcp_max_syn_backlog and the listener's backlog, shorten
+  tcp_synack_retries for the time, filter upstream. Forged addresses cannot be
+  blocked one by one.
+
+What would prove it
+  TCPReqQFullDoCookies and TCPReqQFullDrop in "nstat -az" on the server, and the
+  sources' TTLs, which do not fit where the addresses are.`
+
+const (
+	floodSlot    = int64(1) << 34 // ns: 17.2 s
+	floodLeast   = 30
+	floodSources = 20
+	floodShare   = 4
+	// floodPatience is how long after its SYN a client that means it would have
+	// repeated it (RFC 6298 §2: after 1 s, or 3 s in older hosts), ns.
+	floodPatience = 3100e6
+)
+
+// halfOpens counts connections to a service that were and were not completed.
+type halfOpens struct {
+	cells sketch[floodCell, *floodCell]
+}
+
+type floodCell struct {
+	flowCell            // half-open
+	done     uint64     // completed
+	answered uint64     // half-open, with a SYN-ACK
+	sources  [16]uint64 // a bit for each source, by hash
+}
+
+func (c *floodCell) weight() uint64 { return c.n + c.done }
+
+func (c *floodCell) merge(o *floodCell) {
+	c.done += o.done
+	c.answered += o.answered
+	for i, w := range o.sources {
+		c.sources[i] |= w
+	}
+	c.flowCell.merge(&o.flowCell)
+}
+
+func (c *floodCell) reset() { *c = floodCell{flowCell: flowCell{seen: c.seen[:0]}} }
+
+// distinct estimates the number of sources by how many bits are still clear.
+func (c *floodCell) distinct() uint64 {
+	const all = len(c.sources) * 64
+	set := 0
+	for _, w := range c.sources {
+		set += bits.OnesCount64(w)
+	}
+	clear := max(1, all-set)
+	return uint64(math.Round(float64(all) * math.Log(float64(all)/float64(clear))))
+}
+
+func (s *halfOpens) Add(_ *Context, f *reassembly.Flow) {
+	h := &f.Handshake
+	if f.Role != reassembly.RoleSYN || h.FirstSYNRef == 0 || f.Quality&reassembly.QualityOneWay != 0 {
+		return
+	}
+	k := serviceOf(f)
+	k.slot = h.FirstSYN / floodSlot
+	d := f.Endpoint(f.Client)
+	switch h.Outcome {
+	case reassembly.Complete, reassembly.Simultaneous:
+		s.cells.at(k).done++
+		return
+	case reassembly.Incomplete, reassembly.Unanswered:
+	default:
+		return
+	}
+	if d.SYN-d.Duplicates != 1 || f.Until-h.FirstSYN < floodPatience {
+		return // it means it, or may
+	}
+	c := s.cells.at(k)
+	c.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
+	if h.SYNACKRef != 0 {
+		c.answered++
+	}
+	bit := sourceHash(addressOf(f, f.Client)) % uint64(len(c.sources)*64)
+	c.sources[bit/64] |= 1 << (bit % 64)
+}
+
+// sourceHash spreads addresses (FNV-1a and a final mix).
+func sourceHash(a [16]byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range a {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	h ^= h >> 32
+	return h * 0x9e3779b97f4a7c15 >> 20
+}
+
+// Merge adds another collector's counts.
+func (s *halfOpens) Merge(o Collector) { s.cells.merge(&o.(*halfOpens).cells) }
+
+// Findings names the services that were flooded, from the first slot of time in
+// which they were to the last.
+func (s *halfOpens) Findings(_ *Context, _ int64, emit func(Finding)) {
+	keys := s.cells.places()
+	for from := 0; from < len(keys); {
+		k := keys[from].whole()
+		var sum floodCell
+		peak := uint64(0)
+		for ; from < len(keys) && keys[from].whole() == k; from++ {
+			c := s.cells.cells[keys[from]]
+			if c.n >= floodLeast && c.n >= floodShare*c.done && c.distinct() >= floodSources {
+				sum.merge(c)
+				peak = max(peak, c.n)
+			}
+		}
+		if sum.n > 0 {
+			emit(sum.finding(k, peak))
+		}
+	}
+}
+
+func (c *floodCell) finding(k place, peak uint64) Finding {
+	d := newPattern(k, Unknown, Likely, c.n, c.seen, func(sighting) (string, string) {
+		return "", "a SYN that is not followed up"
+	})
+	drew := fmt.Sprintf("%s of them drew a SYN-ACK", count(c.answered))
+	if 2*c.answered >= c.n {
+		d.Confidence = Certain
+	}
+	d.Duration = c.max - d.Time
+	worst := ""
+	if peak < c.n {
+		worst = fmt.Sprintf(", up to %s in 17 s", count(peak))
+	}
+	d.Verdict = fmt.Sprintf("%s was flooded: %s SYNs from about %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
+		k.addr(), count(c.n), count(min(c.distinct(), c.n)), Span(d.Duration), worst, drew, handshakes(c.done))
+	return d
+}
+
+// handshakes is "1 handshake" or "12 handshakes".
+func handshakes(n uint64) string {
+	if n == 1 {
+		return "1 handshake"
+	}
+	return count(n) + " handshakes"
+}
