@@ -133,8 +133,11 @@ func answered(c *Context, f *reassembly.Flow, o tcp.Side) bool {
 	if f.Reset.By == o {
 		return true
 	}
-	kind := kindOfReset(c, f)
-	return kind != resetNone && kind != resetAfterFIN
+	switch kindOfReset(c, f) {
+	case resetNone, resetAfterFIN, resetForged:
+		return false
+	}
+	return true
 }
 
 // unansweredSure grades by how long the capture ran without an answer.

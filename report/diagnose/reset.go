@@ -20,6 +20,10 @@ const (
 	resetLate                       // it answers a FIN or payload after FIN_WAIT_2 had run out
 	resetForgotten                  // it answers a FIN where TIME_WAIT should have
 	resetAfterFIN                   // by the side that had sent its FIN, for no visible reason
+	resetForged                     // somebody else sent it
+	resetDead                       // the host no longer knew the connection
+	resetProbed                     // the sender's keepalive probes stayed unanswered
+	resetGaveUp                     // the sender's payload stayed unacknowledged
 )
 
 // kindOfReset reads the RST that took effect on a flow.
@@ -33,16 +37,53 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 	default:
 		return resetNone // half-open scans, refusals, abandoned handshakes
 	}
-	if r.AfterFIN {
-		return kindAfterFIN(c, f)
-	}
 	switch {
-	case answersNoSocket(r), foreign(f), stalled(f):
-		return resetNone
+	case f.Denied.Ref == r.Ref:
+		return resetForged // its sender went on
+	case r.AfterFIN:
+		return kindAfterFIN(c, f)
+	case stalled(f):
+		return kindStalled(f)
+	case answersNoSocket(r):
+		return kindNoSocket(c, f)
+	case foreign(f):
+		return resetForged
 	case r.UnreadAt != 0:
 		return resetUnread
 	}
 	return resetAbort
+}
+
+// kindStalled is kindOfReset for an RST by the side that had got no answer.
+func kindStalled(f *reassembly.Flow) resetKind {
+	r := &f.Reset
+	switch {
+	case r.TTL != 0 && foreign(f):
+		return resetForged
+	case probes(f, r.By, f.Endpoint(r.By.Other()).LastAt).n > 0:
+		return resetProbed
+	}
+	return resetGaveUp
+}
+
+// kindNoSocket is kindOfReset for an RST by a host that has no such socket, out
+// of a connection that it had not closed.
+func kindNoSocket(c *Context, f *reassembly.Flow) resetKind {
+	r := &f.Reset
+	d := f.Endpoint(r.By)
+	silence := patience(f)
+	if r.HeardRef == f.Handshake.SYNACKRef {
+		silence = int64(c.Profile.SYNACK) // it may never have had the connection
+	}
+	switch {
+	case d.Repeats >= gaveUpRepeats && d.RepeatAt < r.AnswerAt:
+		return resetGaveUp // it had given the connection up without a word
+	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f):
+		return resetDead
+	case foreign(f) && !answersFIN(f):
+		return resetForged
+	}
+	return resetNone
 }
 
 // kindAfterFIN is kindOfReset for an RST by the side that had sent its FIN.
@@ -71,7 +112,7 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
 		return resetUnread // payload that was on its way when the application closed
 	case foreign(f):
-		return resetNone
+		return resetForged
 	}
 	return resetAfterFIN
 }

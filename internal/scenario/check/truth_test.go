@@ -114,6 +114,14 @@ func untrue(w *world, d *diagnose.Finding) string {
 		if w.c.truth.closedAt*w.s.truth.closedAt == 0 || w.c.answered() || w.s.answered() {
 			return "one side had received the other's FIN"
 		}
+	case "rst-on-dead-connection":
+		if t.refusedAt == 0 {
+			return "its host refused nothing"
+		}
+	case "retransmission-timeout":
+		if !w.c.truth.lostAny && !w.s.truth.lostAny && w.c.truth.diedAt+w.s.truth.diedAt == 0 {
+			return "nothing was lost and nobody died"
+		}
 	case "write-after-fin":
 		if !t.wroteAfter {
 			return "it did not write after the FIN"

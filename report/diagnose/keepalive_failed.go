@@ -1,0 +1,69 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func keepaliveFailed() Rule {
+	return Rule{
+		ID:       "keepalive-failed",
+		Title:    "keepalive probes stayed unanswered, then RST",
+		Severity: Warning,
+		Doc:      keepaliveFailedDoc,
+		RFC:      []string{"RFC 9293 §3.8.4", "RFC 1122 §4.2.3.6"},
+		Check:    checkKeepalive,
+	}
+}
+
+const keepaliveFailedDoc = `What it means
+  One side asked an idle peer for a sign of life, again and again, got none, and
+  gave the connection up. Its application gets ETIMEDOUT.
+
+Signature
+  Probes (the number before SND.NXT, at most one octet) with no answer of any
+  kind, then an RST by the side that probed.
+
+Look-alikes
+  Probes into a closed window: they are answered, or the gaps grow.
+  A probe that meets an RST of the peer: rst-on-dead-connection.
+  An application that aborts: no probes go before (abortive-close).
+  Payload repeated in vain: retransmission-timeout.
+
+What it usually is
+  A host that crashed, was unplugged or moved; a NAT or firewall that forgot the
+  idle connection and drops in silence.
+
+What to do
+  Where the peer is alive after all, send probes more often than the shortest
+  idle timer on the path: net.ipv4.tcp_keepalive_time is two hours by default,
+  TCP_KEEPIDLE sets it for one socket. Look for a stateful device on the path.
+
+What would prove it
+  A capture at the peer: the probes arrive there or they do not.`
+
+func checkKeepalive(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetProbed {
+		return
+	}
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	p := f.Endpoint(o)
+	run := probes(f, s, p.LastAt)
+	sure := Certain
+	switch run.n {
+	case 1:
+		sure = Possible // an application may have aborted in the meantime
+	case 2:
+		sure = Likely
+	}
+	n := newFinding(f, Unknown, sure, markEvidence(run.first, fmt.Sprintf("the %s probes", role(f, s))),
+		markEvidence(run.last, fmt.Sprintf("the last of %d probes", run.n)), rstEvidence(f))
+	n.Duration = r.At - run.first.At
+	n.Verdict = fmt.Sprintf("%s probed %s in vain within %s and gave up with an RST: a host that is gone and a path that drops look the same from here",
+		f.Addr(s), times(uint32(run.n)), Span(n.Duration))
+	if n.rests(f, onSilence) {
+		emit(n)
+	}
+}

@@ -1,0 +1,103 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+func retransmissionTimeout() Rule {
+	return Rule{
+		ID:       "retransmission-timeout",
+		Title:    "payload repeated in vain until its sender fell silent",
+		Severity: Warning,
+		Doc:      retransmissionTimeoutDoc,
+		RFC:      []string{"RFC 9293 §3.8.3", "RFC 1122 §4.2.3.5", "RFC 5482 §3"},
+		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
+			checkGaveUp(c, f, tcp.SideA, emit)
+			checkGaveUp(c, f, tcp.SideB, emit)
+		},
+	}
+}
+
+const retransmissionTimeoutDoc = `What it means
+  One side repeated payload, at growing gaps, and no acknowledgement of it came.
+  Then its host gave the connection up, and it does that without a word: no RST,
+  no FIN. The application gets ETIMEDOUT; the peer, if it lives, knows nothing
+  and holds its end open.
+
+Signature
+  At least three repetitions of the same payload with no new acknowledgement,
+  and then either silence for longer than the next gap would be (likely), or the
+  sender's own RST (certain): at once, or when the peer sends something later.
+
+Look-alikes
+  A host that is still trying: the capture ends before the next repetition is
+  due.
+  A FIN repeated in vain: fin-unacked.
+  Payload that the server never took because nobody accepted the connection: it
+  had acknowledged nothing but the SYN.
+  Acknowledgements that the capture does not hold: one direction missing, or
+  gaps.
+
+What it usually is
+  A host or a network that is gone, a firewall that forgot the connection and
+  drops in silence, a tunnel whose MTU swallows large segments (then small ones
+  pass).
+
+What to do
+  Capture at the peer at the same time. Linux tries for about 15 minutes
+  (tcp_retries2=15); TCP_USER_TIMEOUT gives up sooner on one socket.
+
+What would prove it
+  A capture at the peer that shows the payload arriving (the host) or not (the
+  path); ETIMEDOUT in the sender's log.`
+
+// gaveUpRepeats is from how many repetitions in vain a silence means that the
+// sender has given up.
+const gaveUpRepeats = 3
+
+// checkGaveUp asks whether side s repeated payload in vain and gave up.
+func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
+	o := s.Other()
+	d, p, r := f.Endpoint(s), f.Endpoint(o), &f.Reset
+	if d.Repeats < gaveUpRepeats || sentFIN(f, s) || p.Ack == d.ISS.Add(1) && p.PayloadBytes == 0 {
+		return
+	}
+	span := d.RepeatAt - d.UnansweredAt
+	sure, end := Certain, Evidence{}
+	switch {
+	case r.Ref != 0:
+		if r.By != s || kindOfReset(c, f) != resetGaveUp {
+			return
+		}
+		end = rstEvidence(f)
+	case d.LastAt > d.RepeatAt+patience(f), f.Until-d.RepeatAt < min(span, maxRTO)*11/10+patience(f):
+		return // it goes on, or the next repetition is not due yet
+	default:
+		sure = Likely
+	}
+	who, why := Unknown, "a host that is gone and a path that drops look the same from here"
+	if p.LastAt > d.UnansweredAt+patience(f) {
+		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so the payload must have been lost on the way",
+			f.Addr(o), rel(f, s, p.Ack))
+	}
+	n := newFinding(f, who, sure,
+		Evidence{Ref: d.UnansweredRef, At: d.UnansweredAt, Side: s, What: fmt.Sprintf("the %s's payload", role(f, s))},
+		Evidence{Ref: d.RepeatRef, At: d.RepeatAt, Side: s, What: fmt.Sprintf("the last of %d repetitions", d.Repeats)}, end)
+	n.Duration = span
+	gone := fmt.Sprintf("then nothing for %s", Span(f.Until-d.RepeatAt))
+	if end.Ref != 0 {
+		gone = fmt.Sprintf("its RST %s later shows that it had given up", Span(r.At-d.RepeatAt))
+	}
+	n.Verdict = fmt.Sprintf("%s repeated its payload %s within %s without an acknowledgement, %s: %s",
+		f.Addr(s), times(d.Repeats), Span(span), gone, why)
+	if n.rests(f, onSilence|onClock) {
+		emit(n)
+	}
+}
+
+// maxRTO bounds the gap between two repetitions, ns: TCP_RTO_MAX of Linux, and
+// at least the 60 s of RFC 6298 §2.5.
+const maxRTO = 120e9

@@ -1,0 +1,109 @@
+package diagnose
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+func rstOnDeadConnection() Rule {
+	return Rule{
+		ID:       "rst-on-dead-connection",
+		Title:    "data after a silence met an RST",
+		Severity: Warning,
+		Doc:      rstOnDeadConnectionDoc,
+		RFC:      []string{"RFC 9293 §3.5.1", "RFC 9293 §3.5.2", "RFC 1122 §4.2.3.6"},
+		Check:    checkDead,
+	}
+}
+
+const rstOnDeadConnectionDoc = `What it means
+  A connection was open, nothing closed it on the wire, and the next segment
+  after a silence met an RST: whoever answered knows no such connection. The
+  sender's application gets ECONNRESET for what it had just written.
+
+Signature
+  A silence of one side; a segment of the other (payload, or a keepalive probe);
+  an RST in answer to it, without the ACK flag and with the sequence number that
+  the segment acknowledged, as a host sends it that has no such socket.
+
+Look-alikes
+  An RST by the side that had closed: write-after-fin, late-close-reset.
+  An RST that answers a FIN: nothing is lost by it.
+  An abort: it answers nothing and has the header of a live socket.
+  A host that had given the connection up itself, after repeating its own
+  payload in vain: retransmission-timeout.
+  An RST that came before, was lost or did not pass the tap: the same packets,
+  so this is likely at most.
+
+What it usually is
+  A host that was restarted. A load balancer, NAT gateway or firewall with an
+  idle timer shorter than the silence, which answers in the host's name: then
+  the RST's time to live is often not the host's, and the verdict says so.
+  Common timers: 60 s (AWS ALB, nginx, HAProxy examples), 240 s (Azure load
+  balancer), 350 s (AWS NLB and NAT gateway), 600 s (Google Cloud), 900 s, and
+  3600 s (many firewalls).
+
+What to do
+  Send keepalive probes more often than the shortest timer on the path, on the
+  socket (TCP_KEEPIDLE), not with the default of two hours; or close idle
+  connections before it. Test pooled connections before use.
+
+What would prove it
+  A capture behind the device, which does not show the segment arriving; the
+  host's uptime; "conntrack -E" on the firewall at the moment of the timeout.`
+
+// idleTimers are the idle timeouts of common devices, longest first.
+var idleTimers = [...]struct {
+	after time.Duration
+	whose string
+}{
+	{3600 * time.Second, "many firewalls"},
+	{900 * time.Second, "some firewalls and proxies"},
+	{600 * time.Second, "Google Cloud's firewall"},
+	{350 * time.Second, "AWS NLB and NAT gateway"},
+	{240 * time.Second, "Azure's load balancer"},
+	{60 * time.Second, "AWS ALB and many proxies"},
+}
+
+func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
+	if kindOfReset(c, f) != resetDead {
+		return
+	}
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	idle := r.AnswerAt - r.HeardAt
+	sure := Likely
+	if r.Class != reassembly.ResetPassive {
+		sure = Possible
+	}
+	who, why := host(f, s), "its host no longer knew the connection: it was restarted, or something on the path let the connection die"
+	if foreign(f) {
+		who = Middlebox
+		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have forgotten the connection and answered in its name",
+			r.TTL, f.Endpoint(s).TTL)
+	}
+	for _, t := range idleTimers {
+		if idle >= int64(t.after) {
+			why += fmt.Sprintf(" (the silence was longer than the %s of %s)", Span(int64(t.after)), t.whose)
+			break
+		}
+	}
+	n := newFinding(f, who, sure,
+		Evidence{Ref: r.HeardRef, At: r.HeardAt, Side: s, What: fmt.Sprintf("the last that is heard of the %s", role(f, s))},
+		Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s's segment after %s", role(f, o), Span(idle))},
+		rstEvidence(f))
+	switch d := f.Endpoint(s); {
+	case mayHaveClosed(f, s):
+		n.lower(f, Possible, reassembly.QualityMidstream)
+	case f.Endpoint(o).Ack.Less(d.Nxt):
+		n.lower(f, Possible, 0) // it may have given up its own payload
+	}
+	n.Duration = idle
+	n.Verdict = fmt.Sprintf("%s met an RST in the name of %s, of which nothing had been heard for %s: %s",
+		f.Addr(o), f.Addr(s), Span(idle), why)
+	if n.rests(f, onSilence|onClock) {
+		emit(n)
+	}
+}
