@@ -34,6 +34,8 @@ func Rules() []Rule {
 		synOnLiveConnection(),
 		badSYNACK(),
 		tupleReused(),
+		tupleReuseRejected(),
+		lateDuplicate(),
 		synFlood(),
 		rstListenerClosed(),
 		synDroppedByPAWS(),

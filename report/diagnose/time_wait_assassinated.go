@@ -13,6 +13,7 @@ func timeWaitAssassinated() Rule {
 		Severity: Warning,
 		Doc:      timeWaitAssassinatedDoc,
 		RFC:      []string{"RFC 1337 §2", "RFC 1337 §3", "RFC 9293 §3.10.7.4"},
+		Replaces: []string{"late-duplicate"},
 		Check:    checkAssassination,
 	}
 }
