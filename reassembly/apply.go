@@ -16,6 +16,7 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 		return
 	}
 	t.expire(e, s.At)
+	stray := false
 	switch f := s.Flags; {
 	case malformed(f):
 		if f&tcp.SYN != 0 {
@@ -27,13 +28,13 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	case f&tcp.SYN != 0:
 		t.open(e, s)
 	default:
-		t.ordinary(e, s)
+		stray = !t.ordinary(e, s)
 	}
 	d := e.end(s.From)
 	if s.Flags&tcp.RST == 0 {
 		d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
 	}
-	if s.Options&tcp.OptTimestamps != 0 {
+	if s.Options&tcp.OptTimestamps != 0 && !stray {
 		d.tsval, d.tsecr = s.TSVal, s.TSEcr
 		d.bits |= hasTS
 	}
@@ -81,15 +82,15 @@ const stepBack = 1e6
 
 // ordinary works a segment in that has neither SYN nor RST: first what it
 // proves of its sender, then what it does to its receiver, in the order of
-// RFC 9293 §3.10.7.4 (ACK, payload, FIN).
-func (t *Table) ordinary(e *entry, s *tcp.Segment) {
+// RFC 9293 §3.10.7.4 (ACK, payload, FIN). It is false for a stray one.
+func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 	if s.Flags&tcp.FIN == 0 {
 		e.bits |= flowPlain
 	}
 	d, p := e.end(s.From), e.end(s.From.Other())
 	if kind := strayKind(e, s); kind != 0 {
 		t.mark(e, kind, s)
-		return
+		return false
 	}
 	if e.extra != 0 {
 		t.disowns(e, s)
@@ -102,7 +103,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 			t.mark(e, Stray, s)
 			t.meetsTimeWait(e, s)
 		}
-		return
+		return true
 	}
 	if !t.appear(e, s) {
 		kind := Stray
@@ -110,7 +111,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 			kind = ChallengeACK
 		}
 		t.mark(e, kind, s)
-		return
+		return false
 	}
 	fresh := t.sequence(e, s)
 	t.deduceFIN(e, s)
@@ -137,6 +138,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) {
 		t.firstPlain(e, s)
 	}
 	t.window(e, s)
+	return true
 }
 
 // strayKind is the mark of a segment that its receiver must discard without
@@ -171,7 +173,8 @@ func strayKind(e *entry, s *tcp.Segment) MarkKind {
 
 // isEarlier reports a segment of an earlier connection of the four-tuple: it
 // ends before this one's initial sequence number, or its timestamp is older
-// than that of the SYN.
+// than that of the SYN. The timestamp counts only once a later segment had a
+// newer one than the SYN: a proxy may have answered the SYN with its own clock.
 func isEarlier(d *end, s *tcp.Segment) bool {
 	if !d.has(hasISN) {
 		return false
@@ -179,7 +182,8 @@ func isEarlier(d *end, s *tcp.Segment) bool {
 	if off := s.End().Sub(d.iss); off < 0 && off > -maxJump || off == 0 && s.Len > 0 {
 		return true
 	}
-	return d.has(hasTSSYN) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.tsSYN) < 0
+	steady := d.has(hasTSSYN) && d.has(sentPlain) && int32(d.tsval-d.tsSYN) >= 0
+	return steady && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.tsSYN) < 0
 }
 
 // scale is the shift of its window, 0 unless its SYN announced one.
