@@ -80,7 +80,11 @@ func denied(f *reassembly.Flow, emit func(Finding)) {
 	if own := f.Endpoint(x.By).TTL; own != x.TTL && x.TTL != 0 {
 		n.Verdict += fmt.Sprintf(" (time to live %d, its own %d)", x.TTL, own)
 	}
-	if n.rests(f, onClock) {
+	on := onClock
+	if n.Duration <= patience(f) {
+		on |= onPayload // the proof is what was acknowledged, and not the time
+	}
+	if n.rests(f, on) {
 		emit(n)
 	}
 }
