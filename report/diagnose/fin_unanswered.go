@@ -165,7 +165,11 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 		fact += ", went on sending for a while"
 	}
 	if p.FINRef == 0 && f.Reset.Ref == 0 && span < unansweredLikely {
-		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s later", f.Addr(o), fact, Span(span))
+		later := "right after"
+		if span >= 1e6 {
+			later = Span(span) + " later"
+		}
+		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s", f.Addr(o), fact, later)
 	}
 	gone := ""
 	if f.Reset.Ref != 0 {
