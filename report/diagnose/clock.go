@@ -56,7 +56,7 @@ func (s *idleCloses) clock(f *reassembly.Flow) {
 // net/ipv4/tcp.c), and for them two values fit no rate.
 func (s *idleCloses) rate(k place) int64 {
 	k = k.whole()
-	k.side = k.side.Other()
+	k.side = k.side.other()
 	c := s.clocks.cells[k]
 	const usual = 1000
 	if c == nil || c.last.at-c.first.at < 1e9 {

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/lastack/lastack/reassembly"
-	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func portExhaustion() Rule {
@@ -59,10 +58,7 @@ What would prove it
 const portLines = 1000
 
 // portUse counts the ports of each client towards each service.
-type portUse struct {
-	stays stays
-	flows sketch[flowCell, *flowCell] // that left a port in TIME_WAIT
-}
+type portUse struct{ stays stays }
 
 func (u *portUse) Add(_ *Context, f *reassembly.Flow) {
 	x, ok := stayOf(f, f.Client)
@@ -71,50 +67,35 @@ func (u *portUse) Add(_ *Context, f *reassembly.Flow) {
 	}
 	x.place = pairOf(f)
 	u.stays.add(x)
-	if seen, ok := timeWaitSighting(f, f.Client); ok {
-		u.flows.at(x.place).add(seen)
-	}
-}
-
-// timeWaitSighting is the packet that took a side into TIME_WAIT.
-func timeWaitSighting(f *reassembly.Flow, s tcp.Side) (x sighting, ok bool) {
-	for i := range f.TimeWaits {
-		if w := &f.TimeWaits[i]; w.Side == s && w.EnteredRef != 0 {
-			// It is the peer's packet.
-			return sighting{flow: f.ID, at: w.Entered, ref: w.EnteredRef, side: roleSide(f, s.Other())}, true
-		}
-	}
-	return x, false
 }
 
 // Merge adds another collector's counts.
-func (u *portUse) Merge(o Collector) {
-	p := o.(*portUse)
-	u.stays.merge(&p.stays)
-	u.flows.merge(&p.flows)
-}
+func (u *portUse) Merge(o Collector) { u.stays.merge(&o.(*portUse).stays) }
 
 // used is one client's use of ports, and where it was counted.
 type used struct {
 	place
 	Ports
-	load
+	flows flowCell // that left a port in TIME_WAIT
 }
 
-func (u *portUse) all(c *Context, end int64) []used {
-	places, of := u.stays.histories()
-	out := make([]used, 0, len(places))
+// used lists the use of ports by those clients for which matters is true of what
+// they held and what there is, the highest first.
+func (u *portUse) used(c *Context, end int64, matters func(*load, uint64) bool) (out []used) {
 	twoMSL := int64(c.Profile.TwoMSL)
 	capacity := uint64(c.Profile.PortHi) - uint64(c.Profile.PortLo) + 1
-	for _, k := range places {
-		l := measure(of[k], end, twoMSL)
+	u.stays.each(func(k place, list []change, flows *flowCell) {
+		l := measure(list, end, twoMSL)
+		if !matters(&l, capacity) {
+			return
+		}
 		out = append(out, used{k, Ports{
 			Client: k.client().Addr(), Service: k.addr(), Capacity: capacity,
 			PeakTimeWait: l.peakWait, PeakAt: l.peakAt, PeakInUse: l.peakUse,
 			Rate: l.rate, Sustainable: float64(capacity) / c.Profile.TwoMSL.Seconds(),
 			ExhaustedIn: l.exhaustedIn(capacity, end, twoMSL),
-		}, l})
-	}
+		}, *flows})
+	})
 	slices.SortStableFunc(out, func(a, b used) int {
 		return cmp.Or(cmp.Compare(b.PeakInUse, a.PeakInUse), cmp.Compare(b.PeakTimeWait, a.PeakTimeWait))
 	})
@@ -122,25 +103,18 @@ func (u *portUse) all(c *Context, end int64) []used {
 }
 
 func (u *portUse) ports(c *Context, end int64) (out []Ports) {
-	for _, x := range u.all(c, end) {
-		if x.PeakTimeWait > 0 && len(out) < portLines {
-			out = append(out, x.Ports)
-		}
+	all := u.used(c, end, func(l *load, _ uint64) bool { return l.peakWait > 0 })
+	for _, x := range all[:min(len(all), portLines)] {
+		out = append(out, x.Ports)
 	}
 	return out
 }
 
 // Findings names the clients that used more than half of their ports.
 func (u *portUse) Findings(c *Context, end int64, emit func(Finding)) {
-	for _, x := range u.all(c, end) {
-		if 2*x.PeakInUse <= x.Capacity {
-			break
-		}
-		cell := u.flows.cells[x.place]
-		if cell == nil {
-			continue // all open: a pool may be as large as the range
-		}
-		d := newPattern(x.place, ClientApp, Likely, cell.n, cell.seen, func(sighting) (string, string) {
+	// Without any in TIME_WAIT it is a pool, which may be as large as the range.
+	for _, x := range u.used(c, end, func(l *load, capacity uint64) bool { return l.peakWait > 0 && 2*l.peakUse > capacity }) {
+		d := newPattern(x.place, ClientApp, Likely, x.flows.n, x.flows.seen, func(sighting) (string, string) {
 			return "", "the server's segment here takes the client into TIME_WAIT"
 		})
 		if 10*x.PeakInUse > 9*x.Capacity {

@@ -2,8 +2,10 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func rstListenerClosed() Rule {
@@ -127,13 +129,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 	for _, slot := range keys[from:to] {
 		sum.merge(s.bursts.cells[slot])
 	}
-	around := uint64(0)
-	for _, slot := range keys {
-		if c := s.bursts.cells[slot]; slot.whole() == k && c.max >= sum.min-burstMost && c.min <= sum.max+burstMost {
-			around += c.n
-		}
-	}
-	if sum.n < burstLeast || 5*sum.n < 4*around {
+	if sum.n < burstLeast || 5*sum.n < 4*s.around(keys, k, &sum) {
 		return d, false
 	}
 	d = newPattern(k, ServerApp, Likely, sum.n, sum.seen, func(sighting) (string, string) {
@@ -153,7 +149,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 			continue
 		}
 		x := c.seen[len(c.seen)-1]
-		d.prove(Evidence{Ref: x.ref, At: x.at, Side: x.side, What: "the server refuses the next SYN: nothing listens any more"})
+		d.prove(Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: "the server refuses the next SYN: nothing listens any more"})
 		d.Time, d.Confidence = sum.min, Certain
 		gone += fmt.Sprintf(", and refused the next SYN %s later", Span(x.at-sum.max))
 		break
@@ -161,4 +157,19 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 	d.Verdict = fmt.Sprintf("%s reset %s connections within %s%s: its listener was closed or its process ended",
 		k.addr(), count(sum.n), Span(sum.max-sum.min), gone)
 	return d, true
+}
+
+// around is how many connections a service aborted near a burst.
+func (s *listenerResets) around(keys []place, k place, burst *burstCell) (n uint64) {
+	first := k
+	first.slot = (burst.min - burstMost) / burstSlot
+	from, _ := slices.BinarySearchFunc(keys, first, place.compare)
+	for _, slot := range keys[from:] {
+		c := s.bursts.cells[slot]
+		if slot.whole() != k || c.min > burst.max+burstMost {
+			break
+		}
+		n += c.n
+	}
+	return n
 }

@@ -16,17 +16,24 @@ import (
 type place struct {
 	host    [16]byte // the client, or whichever end a pattern is about
 	service [16]byte
-	port    uint16   // the service's
-	side    tcp.Side // SideA for the client, SideB for the server, as roles
-	tag     uint32   // of the tuple: another vantage point, VLAN or tunnel
-	slot    int64    // of time or of length
+	slot    int64  // of time or of length
+	tag     uint32 // of the tuple: another vantage point, VLAN or tunnel
+	port    uint16 // the service's
+	side    part
 }
 
-// Roles as sides of a place, where the canonical order means nothing.
+// part is the client or the server, where the canonical order of a tuple means
+// nothing because there are several. It has 16 bits so that a place has no
+// padding, and a map hashes all of it at once.
+type part uint16
+
+// The parts, as the sides that evidence over several flows has.
 const (
-	clientRole = tcp.SideA
-	serverRole = tcp.SideB
+	clientRole = part(tcp.SideA)
+	serverRole = part(tcp.SideB)
 )
+
+func (r part) other() part { return clientRole + serverRole - r }
 
 func (p place) compare(o place) int {
 	return cmp.Or(
@@ -111,7 +118,7 @@ type cell[C any] interface {
 }
 
 // sketchPlaces bounds the places of one sketch.
-const sketchPlaces = 512
+const sketchPlaces = 256
 
 // sketch is a bounded table of cells. When it is full it lets the lighter half
 // go, so that a scan over many places cannot displace a busy one. The zero
@@ -119,6 +126,9 @@ const sketchPlaces = 512
 type sketch[C any, P cell[C]] struct {
 	cells map[place]P
 	spare []P
+	// weights and equal are of prune, kept for their memory.
+	weights []uint64
+	equal   []place
 }
 
 // at is the cell of a place, made if there is none yet.
@@ -136,26 +146,49 @@ func (s *sketch[C, P]) put(k place) P {
 	if s.cells == nil {
 		s.cells = map[place]P{}
 	}
-	c := P(new(C))
+	var c P
 	if n := len(s.spare); n > 0 {
 		c, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		c = new(C)
 	}
 	s.cells[k] = c
 	return c
 }
 
-// prune lets the lighter half go; of equal ones the first in order stay.
+// prune lets the lighter half go; of those that weigh the same the first in
+// order stay. Of those that stand for a single flow none does: in a scan all
+// are such, and need no order.
 func (s *sketch[C, P]) prune() {
-	keys := s.places()
-	slices.SortStableFunc(keys, func(a, b place) int {
-		return cmp.Compare(s.cells[b].weight(), s.cells[a].weight())
-	})
-	for _, k := range keys[len(keys)/2:] {
-		c := s.cells[k]
-		delete(s.cells, k)
-		c.reset()
-		s.spare = append(s.spare, c)
+	weights, equal := s.weights[:0], s.equal[:0]
+	for _, c := range s.cells {
+		weights = append(weights, c.weight())
 	}
+	slices.Sort(weights)
+	least, drop := weights[len(weights)/2], len(weights)/2
+	for k, c := range s.cells {
+		switch w := c.weight(); {
+		case w < least, w <= 1:
+			s.drop(k, c)
+			drop--
+		case w == least:
+			equal = append(equal, k)
+		}
+	}
+	s.weights, s.equal = weights, equal
+	if drop <= 0 {
+		return
+	}
+	slices.SortFunc(equal, place.compare)
+	for _, k := range equal[len(equal)-drop:] {
+		s.drop(k, s.cells[k])
+	}
+}
+
+func (s *sketch[C, P]) drop(k place, c P) {
+	delete(s.cells, k)
+	c.reset()
+	s.spare = append(s.spare, c)
 }
 
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
@@ -180,10 +213,10 @@ type sighting struct {
 	flow     tcp.PacketRef
 	at       int64 // of the packet that shows it
 	ref      tcp.PacketRef
-	side     tcp.Side
+	side     part
 	since    int64 // of the packet before, if it takes two
 	sinceRef tcp.PacketRef
-	sinceBy  tcp.Side
+	sinceBy  part
 }
 
 func (x sighting) compare(y sighting) int {
@@ -225,15 +258,15 @@ func newPattern(p place, who Party, sure Confidence, flows uint64, seen sighting
 			continue
 		}
 		before, what := words(x)
-		list = append(list, Evidence{Ref: x.sinceRef, At: x.since, Side: x.sinceBy, What: before},
-			Evidence{Ref: x.ref, At: x.at, Side: x.side, What: what})
+		list = append(list, Evidence{Ref: x.sinceRef, At: x.since, Side: tcp.Side(x.sinceBy), What: before},
+			Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: what})
 	}
 	d.prove(list...)
 	return d
 }
 
 // roleSide is a flow's side as a role.
-func roleSide(f *reassembly.Flow, s tcp.Side) tcp.Side {
+func roleSide(f *reassembly.Flow, s tcp.Side) part {
 	if s == f.Client {
 		return clientRole
 	}
@@ -273,3 +306,10 @@ func (c *flowCell) merge(o *flowCell) {
 }
 
 func (c *flowCell) reset() { *c = flowCell{seen: c.seen[:0]} }
+
+// total is a cell that only counts.
+type total struct{ n uint64 }
+
+func (c *total) weight() uint64 { return c.n }
+func (c *total) merge(o *total) { c.n += o.n }
+func (c *total) reset()         { c.n = 0 }

@@ -14,12 +14,19 @@ import (
 type stay struct {
 	place
 	open, wait, gone int64
+	flow, entered    tcp.PacketRef // the packet that took it into TIME_WAIT, if it did,
+	by               part          // and its sender, as a role
 }
+
+// seen is the entry into TIME_WAIT.
+func (x *stay) seen() sighting { return sighting{flow: x.flow, at: x.wait, ref: x.entered, side: x.by} }
 
 const (
 	// recentStays are remembered one by one, so that a capture that is not huge
 	// is counted exactly.
-	recentStays = 1024
+	recentStays = 640
+	// keptStays is how many of those a place must have to be counted on.
+	keptStays = 4
 	// A window is windowSlots moments at which older stays are counted, each
 	// momentNS after the one before: 4.3 s and 275 s.
 	windowSlots = 64
@@ -33,6 +40,7 @@ const (
 type stays struct {
 	recent []stay
 	old    sketch[window, *window]
+	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
 }
 
 // window is how many connections of a place there were at some moments, and how
@@ -55,12 +63,41 @@ func (w *window) reset() { *w = window{} }
 
 func (s *stays) add(x stay) {
 	if len(s.recent) >= recentStays {
-		for i := range s.recent {
-			s.fold(&s.recent[i])
-		}
-		s.recent = s.recent[:0]
+		s.settle()
 	}
 	s.recent = append(s.recent, x)
+}
+
+// settle counts what is remembered one by one at moments instead. Places with
+// hardly any of it are let go: however long they went on, they would not come
+// near those that matter.
+func (s *stays) settle() {
+	slices.SortFunc(s.recent, stay.compare)
+	for from := 0; from < len(s.recent); {
+		to := s.run(from)
+		for i := from; i < to && to-from >= keptStays; i++ {
+			x := &s.recent[i]
+			s.fold(x)
+			if x.wait != 0 {
+				s.flows.at(x.place).add(x.seen())
+			}
+		}
+		from = to
+	}
+	s.recent = s.recent[:0]
+}
+
+func (x stay) compare(y stay) int {
+	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
+}
+
+// run is where the stays of the place of stay from end, all being in order.
+func (s *stays) run(from int) int {
+	to := from + 1
+	for to < len(s.recent) && s.recent[to].place == s.recent[from].place {
+		to++
+	}
+	return to
 }
 
 // fold counts a stay at the moments that it covers.
@@ -94,6 +131,7 @@ func moment(t int64) int64 { return max(0, (t+momentNS-1)/momentNS) }
 func (s *stays) merge(o *stays) {
 	s.recent = append(s.recent, o.recent...)
 	s.old.merge(&o.old)
+	s.flows.merge(&o.flows)
 }
 
 // change is what happens to the numbers of a place at a time.
@@ -106,41 +144,65 @@ type change struct {
 	baseUse, baseWait uint32
 }
 
-// histories are the changes of each place by time, and the places in order.
-func (s *stays) histories() (places []place, of map[place][]change) {
-	of = map[place][]change{}
-	for i := range s.recent {
-		x := &s.recent[i]
-		k := x.place
-		list := append(of[k], change{at: x.open, use: 1}, change{at: x.gone, use: -1})
-		if x.wait != 0 {
-			list = append(list, change{at: x.wait, wait: 1, entered: 1})
-			list[len(list)-2].wait = -1
+// each calls do for every place, in order, with its changes by time and the
+// flows that entered TIME_WAIT. Both are valid during the call.
+func (s *stays) each(do func(place, []change, *flowCell)) {
+	all := stays{recent: slices.Clone(s.recent)}
+	slices.SortFunc(all.recent, stay.compare)
+	old := s.old.places()
+	var list []change
+	for from, k := 0, 0; from < len(all.recent) || k < len(old); {
+		var at place
+		if from < len(all.recent) {
+			at = all.recent[from].place
 		}
-		of[k] = list
-	}
-	for _, k := range s.old.places() {
-		w := s.old.cells[k]
-		first := k.slot * windowSlots
-		list := of[k.whole()]
-		for i := range w.use {
-			list = append(list, change{at: (first + int64(i)) * momentNS, base: true, baseUse: w.use[i], baseWait: w.wait[i], entered: w.entered[i]})
+		if k < len(old) && (from == len(all.recent) || old[k].whole().compare(at) < 0) {
+			at = old[k].whole()
 		}
-		next := k
-		if next.slot++; s.old.cells[next] == nil {
-			list = append(list, change{at: (first + windowSlots) * momentNS, base: true})
+		var cell flowCell
+		if c := s.flows.cells[at]; c != nil {
+			cell.merge(c)
 		}
-		of[k.whole()] = list
-	}
-	for k, list := range of {
+		list = list[:0]
+		for ; from < len(all.recent) && all.recent[from].place == at; from++ {
+			x := &all.recent[from]
+			list = x.changes(list)
+			if x.wait != 0 {
+				cell.add(x.seen())
+			}
+		}
+		for ; k < len(old) && old[k].whole() == at; k++ {
+			list = s.counted(old[k], list)
+		}
 		// What ends makes room before what begins takes it.
 		slices.SortFunc(list, func(a, b change) int {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.use+a.wait, b.use+b.wait))
 		})
-		places = append(places, k)
+		do(at, list, &cell)
 	}
-	slices.SortFunc(places, place.compare)
-	return places, of
+}
+
+// changes appends what a stay does to the numbers.
+func (x *stay) changes(list []change) []change {
+	out := change{at: x.gone, use: -1}
+	if x.wait != 0 {
+		out.wait = -1
+		list = append(list, change{at: x.wait, wait: 1, entered: 1})
+	}
+	return append(list, change{at: x.open, use: 1}, out)
+}
+
+// counted appends the numbers of a window.
+func (s *stays) counted(k place, list []change) []change {
+	w, first := s.old.cells[k], k.slot*windowSlots
+	for i := range w.use {
+		list = append(list, change{at: (first + int64(i)) * momentNS, base: true,
+			baseUse: w.use[i], baseWait: w.wait[i], entered: w.entered[i]})
+	}
+	if k.slot++; s.old.cells[k] == nil {
+		list = append(list, change{at: (first + windowSlots) * momentNS, base: true})
+	}
+	return list
 }
 
 // load is how many connections a place had at its worst.
@@ -235,11 +297,13 @@ func stayOf(f *reassembly.Flow, s tcp.Side) (x stay, ok bool) {
 	}
 	x.open, x.gone = f.Start, f.Until+1
 	for i := range f.TimeWaits {
-		if w := &f.TimeWaits[i]; w.Side == s && (w.EndedAt > w.Entered || w.EndedBy == reassembly.TimeWaitCaptureEnd) {
+		if w := &f.TimeWaits[i]; w.Side == s && w.EnteredRef != 0 && (w.EndedAt > w.Entered || w.EndedBy == reassembly.TimeWaitCaptureEnd) {
 			x.wait, x.gone = w.Entered, w.EndedAt
 			if w.EndedBy == reassembly.TimeWaitCaptureEnd || w.EndedBy == reassembly.TimeWaitEviction {
 				x.gone = max(w.Expires, f.Until+1)
 			}
+			// It is the peer's packet that takes it there.
+			x.flow, x.entered, x.by = f.ID, w.EnteredRef, roleSide(f, s.Other())
 			return x, true
 		}
 	}

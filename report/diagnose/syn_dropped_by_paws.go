@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func synDroppedByPAWS() Rule {
@@ -60,38 +61,35 @@ const (
 )
 
 // stampedSYNs counts what became of the connections of each clock behind an
-// address.
+// address, by service.
 type stampedSYNs struct {
-	cells sketch[clockAccount, *clockAccount]
+	silent sketch[silentClock, *silentClock] // SYNs that were never answered
+	heard  sketch[heardClock, *heardClock]   // connections that were
 }
 
-// clockAccount is one clock's account with one service.
-type clockAccount struct {
-	silent  flowCell // SYNs that were never answered
-	heard   flowCell // connections that were
-	silence clockCell
-	talk    clockCell
+type silentClock struct {
+	flowCell
+	clock clockCell
 }
 
-func (c *clockAccount) weight() uint64 { return c.silent.n + c.heard.n }
-
-func (c *clockAccount) merge(o *clockAccount) {
-	c.silent.merge(&o.silent)
-	c.heard.merge(&o.heard)
-	if o.silent.n > 0 {
-		c.silence.merge(&o.silence)
-	}
-	if o.heard.n > 0 {
-		c.talk.merge(&o.talk)
-	}
+func (c *silentClock) merge(o *silentClock) {
+	c.flowCell.merge(&o.flowCell)
+	c.clock.merge(&o.clock)
 }
 
-func (c *clockAccount) reset() {
-	c.silent.reset()
-	c.heard.reset()
-	c.silence.reset()
-	c.talk.reset()
+func (c *silentClock) reset() { *c = silentClock{flowCell: flowCell{seen: c.seen[:0]}} }
+
+type heardClock struct {
+	total
+	clock clockCell
 }
+
+func (c *heardClock) merge(o *heardClock) {
+	c.n += o.n
+	c.clock.merge(&o.clock)
+}
+
+func (c *heardClock) reset() { *c = heardClock{} }
 
 func (s *stampedSYNs) Add(_ *Context, f *reassembly.Flow) {
 	h, d := &f.Handshake, f.Endpoint(f.Client)
@@ -100,52 +98,61 @@ func (s *stampedSYNs) Add(_ *Context, f *reassembly.Flow) {
 	}
 	k := pairOf(f)
 	k.slot = int64((d.LastTSVal - uint32(d.LastAt/1e6)) >> clockSlot)
-	x := sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole}
 	now := stamp{d.LastAt, d.LastTSVal, d.LastRef}
 	switch {
 	case h.Outcome == reassembly.Complete:
-		x.at, x.ref = d.LastAt, d.LastRef
-		c := s.cells.at(k)
-		c.heard.add(x)
-		c.talk.note(now)
+		c := s.heard.at(k)
+		c.n++
+		c.clock.note(now)
 	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1:
-		c := s.cells.at(k)
-		c.silent.add(x)
-		c.silence.note(now)
+		c := s.silent.at(k)
+		c.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
+		c.clock.note(now)
 	}
 }
 
 // Merge adds another collector's counts.
-func (s *stampedSYNs) Merge(o Collector) { s.cells.merge(&o.(*stampedSYNs).cells) }
+func (s *stampedSYNs) Merge(o Collector) {
+	p := o.(*stampedSYNs)
+	s.silent.merge(&p.silent)
+	s.heard.merge(&p.heard)
+}
 
 // Findings names the addresses of which some clocks are never answered.
 func (s *stampedSYNs) Findings(_ *Context, _ int64, emit func(Finding)) {
-	keys := s.cells.places()
+	heard := map[place][]place{}
+	keys := s.silent.places()
+	if len(keys) > 0 {
+		for _, k := range s.heard.places() {
+			heard[k.whole()] = append(heard[k.whole()], k)
+		}
+	}
 	for from := 0; from < len(keys); {
 		to := from + 1
 		for to < len(keys) && keys[to].whole() == keys[from].whole() {
 			to++
 		}
-		if d, ok := s.address(keys[from:to]); ok {
+		if d, ok := s.address(keys[from:to], heard[keys[from].whole()]); ok {
 			emit(d)
 		}
 		from = to
 	}
 }
 
-// address judges the clocks behind one address.
-func (s *stampedSYNs) address(clocks []place) (d Finding, ok bool) {
+// address judges the clocks behind one address: the silent ones, and those that
+// were heard.
+func (s *stampedSYNs) address(silent, heard []place) (d Finding, ok bool) {
 	var dropped flowCell
-	var ahead *clockAccount
-	for _, k := range clocks {
-		old := s.cells.cells[k]
-		if old.silent.n == 0 || old.heard.n*pawsMistakes > old.silent.n {
+	var ahead *heardClock
+	for _, k := range silent {
+		old := s.silent.cells[k]
+		if c := s.heard.cells[k]; c != nil && c.n*pawsMistakes > old.n {
 			continue
 		}
-		for _, n := range clocks {
-			if c := s.cells.cells[n]; n != k && c.shadows(old) {
-				dropped.merge(&old.silent)
-				if ahead == nil || c.heard.n > ahead.heard.n {
+		for _, n := range heard {
+			if c := s.heard.cells[n]; n != k && c.shadows(old) {
+				dropped.merge(&old.flowCell)
+				if ahead == nil || c.n > ahead.n {
 					ahead = c
 				}
 				break
@@ -155,26 +162,23 @@ func (s *stampedSYNs) address(clocks []place) (d Finding, ok bool) {
 	if dropped.n < pawsLeast {
 		return d, false
 	}
-	k := clocks[0].whole()
+	k := silent[0].whole()
 	d = newPattern(k, ServerHost, Likely, dropped.n, dropped.seen, func(sighting) (string, string) {
 		return "", "a SYN with an older timestamp that is never answered"
 	})
-	x := ahead.heard.seen[0]
-	d.prove(Evidence{Ref: x.ref, At: x.at, Side: x.side, What: "the newer timestamp of another clock behind this address, which is answered"})
+	x := ahead.clock.first
+	d.prove(Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(clientRole), What: "the newer timestamp of another clock behind this address, which is answered"})
 	d.Time = min(d.Time, dropped.min)
 	d.Duration = dropped.max - d.Time
 	d.Verdict = fmt.Sprintf("%s never answered %s connections from %s whose SYNs bear older timestamps, and answered %s with newer ones: it compares the timestamps of several hosts behind one address (tcp_tw_recycle, PAWS)",
-		k.addr(), count(dropped.n), k.client().Addr(), count(ahead.heard.n))
+		k.addr(), count(dropped.n), k.client().Addr(), count(ahead.n))
 	return d, true
 }
 
 // shadows reports that segments of this clock, which was answered, bear newer
 // timestamps than later SYNs of an old one: what a server that remembers one
 // timestamp for the address drops.
-func (c *clockAccount) shadows(old *clockAccount) bool {
-	if c.heard.n == 0 {
-		return false
-	}
-	seen, late := c.talk.first, old.silence.last
-	return seen.at < late.at && old.silence.first.at-c.talk.last.at < pawsMemory && int32(seen.val-late.val) > 0
+func (c *heardClock) shadows(old *silentClock) bool {
+	seen, late := c.clock.first, old.clock.last
+	return seen.at < late.at && old.clock.first.at-c.clock.last.at < pawsMemory && int32(seen.val-late.val) > 0
 }

@@ -66,19 +66,16 @@ const (
 // halfOpens counts connections to a service that were and were not completed.
 type halfOpens struct {
 	cells sketch[floodCell, *floodCell]
+	done  sketch[total, *total] // completed
 }
 
 type floodCell struct {
 	flowCell            // half-open
-	done     uint64     // completed
 	answered uint64     // half-open, with a SYN-ACK
 	sources  [16]uint64 // a bit for each source, by hash
 }
 
-func (c *floodCell) weight() uint64 { return c.n + c.done }
-
 func (c *floodCell) merge(o *floodCell) {
-	c.done += o.done
 	c.answered += o.answered
 	for i, w := range o.sources {
 		c.sources[i] |= w
@@ -109,7 +106,7 @@ func (s *halfOpens) Add(_ *Context, f *reassembly.Flow) {
 	d := f.Endpoint(f.Client)
 	switch h.Outcome {
 	case reassembly.Complete, reassembly.Simultaneous:
-		s.cells.at(k).done++
+		s.done.at(k).n++
 		return
 	case reassembly.Incomplete, reassembly.Unanswered:
 	default:
@@ -138,7 +135,11 @@ func sourceHash(a [16]byte) uint64 {
 }
 
 // Merge adds another collector's counts.
-func (s *halfOpens) Merge(o Collector) { s.cells.merge(&o.(*halfOpens).cells) }
+func (s *halfOpens) Merge(o Collector) {
+	p := o.(*halfOpens)
+	s.cells.merge(&p.cells)
+	s.done.merge(&p.done)
+}
 
 // Findings names the services that were flooded, from the first slot of time in
 // which they were to the last.
@@ -147,21 +148,24 @@ func (s *halfOpens) Findings(_ *Context, _ int64, emit func(Finding)) {
 	for from := 0; from < len(keys); {
 		k := keys[from].whole()
 		var sum floodCell
-		peak := uint64(0)
+		peak, done := uint64(0), uint64(0)
 		for ; from < len(keys) && keys[from].whole() == k; from++ {
-			c := s.cells.cells[keys[from]]
-			if c.n >= floodLeast && c.n >= floodShare*c.done && c.distinct() >= floodSources {
+			c, n := s.cells.cells[keys[from]], uint64(0)
+			if d := s.done.cells[keys[from]]; d != nil {
+				n = d.n
+			}
+			if c.n >= floodLeast && c.n >= floodShare*n && c.distinct() >= floodSources {
 				sum.merge(c)
-				peak = max(peak, c.n)
+				peak, done = max(peak, c.n), done+n
 			}
 		}
 		if sum.n > 0 {
-			emit(sum.finding(k, peak))
+			emit(sum.finding(k, peak, done))
 		}
 	}
 }
 
-func (c *floodCell) finding(k place, peak uint64) Finding {
+func (c *floodCell) finding(k place, peak, done uint64) Finding {
 	d := newPattern(k, Unknown, Likely, c.n, c.seen, func(sighting) (string, string) {
 		return "", "a SYN that is not followed up"
 	})
@@ -175,7 +179,7 @@ func (c *floodCell) finding(k place, peak uint64) Finding {
 		worst = fmt.Sprintf(", up to %s in 17 s", count(peak))
 	}
 	d.Verdict = fmt.Sprintf("%s was flooded: %s SYNs from about %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
-		k.addr(), count(c.n), count(min(c.distinct(), c.n)), Span(d.Duration), worst, drew, handshakes(c.done))
+		k.addr(), count(c.n), count(min(c.distinct(), c.n)), Span(d.Duration), worst, drew, handshakes(done))
 	return d
 }
 

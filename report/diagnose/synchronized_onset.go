@@ -68,7 +68,33 @@ type onsets struct {
 // onsetCell is one host's account with one peer.
 type onsetCell struct {
 	leaks flowCell
-	sound flowCell
+	sound timesCell
+}
+
+// timesCell counts closes and keeps the times of the first.
+type timesCell struct {
+	n     uint64
+	first []int64 // in order
+}
+
+func (c *timesCell) add(at int64) {
+	c.n++
+	c.keep(at)
+}
+
+func (c *timesCell) keep(at int64) {
+	i, _ := slices.BinarySearch(c.first, at)
+	if i < flowsNamed {
+		c.first = slices.Insert(c.first, i, at)
+		c.first = c.first[:min(len(c.first), flowsNamed)]
+	}
+}
+
+func (c *timesCell) merge(o *timesCell) {
+	c.n += o.n
+	for _, at := range o.first {
+		c.keep(at)
+	}
 }
 
 func (c *onsetCell) weight() uint64 { return c.leaks.n + c.sound.n }
@@ -80,7 +106,7 @@ func (c *onsetCell) merge(o *onsetCell) {
 
 func (c *onsetCell) reset() {
 	c.leaks.reset()
-	c.sound.reset()
+	c.sound = timesCell{first: c.sound.first[:0]}
 }
 
 func (s *onsets) Add(c *Context, f *reassembly.Flow) {
@@ -89,13 +115,15 @@ func (s *onsets) Add(c *Context, f *reassembly.Flow) {
 		s.cells.at(onsetPlace(f, side)).leaks.add(sighting{flow: f.ID, at: at, ref: d.FINRef, side: roleSide(f, side.Other())})
 		return
 	}
-	if f.Close != reassembly.CloseOrderly {
+	side := f.Client // that answered
+	switch {
+	case f.Close != reassembly.CloseOrderly:
 		return
+	case f.ActiveCloser == reassembly.CloserClient:
+		side = f.Server()
 	}
-	for _, side := range []tcp.Side{tcp.SideA, tcp.SideB} {
-		if o := f.Endpoint(side.Other()); o.FINRef != 0 && o.FINAcked {
-			s.cells.at(onsetPlace(f, side)).sound.add(sighting{flow: f.ID, at: o.FINAt, ref: o.FINRef, side: roleSide(f, side.Other())})
-		}
+	if o := f.Endpoint(side.Other()); o.FINRef != 0 {
+		s.cells.at(onsetPlace(f, side)).sound.add(o.FINAt)
 	}
 }
 
@@ -172,14 +200,14 @@ func (c *onsetCell) onset() (o onset, ok bool) {
 		return o, false
 	}
 	before := uint64(0)
-	for _, x := range c.sound.seen {
-		if x.at < c.leaks.min {
+	for _, at := range c.sound.first {
+		if at < c.leaks.min {
 			before++
 		}
 	}
 	// Of the closes from the onset on, leaks.n in so many are leaks.
 	after := c.leaks.n + c.sound.n - before
-	return onset{at: c.leaks.min, well: c.leaks.min - c.sound.min, onsetCell: c}, before*c.leaks.n >= onsetSigns*after
+	return onset{at: c.leaks.min, well: c.leaks.min - c.sound.first[0], onsetCell: c}, before*c.leaks.n >= onsetSigns*after
 }
 
 // together is the largest set of onsets that are close to each other, measured

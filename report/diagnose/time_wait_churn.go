@@ -55,10 +55,7 @@ const (
 )
 
 // churn counts the sockets of each service on the host that holds TIME_WAIT.
-type churn struct {
-	stays stays
-	flows sketch[flowCell, *flowCell]
-}
+type churn struct{ stays stays }
 
 func (u *churn) Add(_ *Context, f *reassembly.Flow) {
 	waited := len(f.TimeWaits) > 0
@@ -72,27 +69,18 @@ func (u *churn) Add(_ *Context, f *reassembly.Flow) {
 			x.host = addressOf(f, s)
 		}
 		u.stays.add(x)
-		if seen, ok := timeWaitSighting(f, s); ok {
-			u.flows.at(x.place).add(seen)
-		}
 	}
 }
 
 // Merge adds another collector's counts.
-func (u *churn) Merge(o Collector) {
-	p := o.(*churn)
-	u.stays.merge(&p.stays)
-	u.flows.merge(&p.flows)
-}
+func (u *churn) Merge(o Collector) { u.stays.merge(&o.(*churn).stays) }
 
 // Findings names the hosts that hold far more in TIME_WAIT than open.
 func (u *churn) Findings(c *Context, end int64, emit func(Finding)) {
-	places, of := u.stays.histories()
-	for _, k := range places {
-		l := measure(of[k], end, int64(c.Profile.TwoMSL))
-		cell := u.flows.cells[k]
-		if l.peakWait < leastTimeWait || l.peakWait < outnumbered*l.peakOpen || cell == nil {
-			continue
+	u.stays.each(func(k place, list []change, cell *flowCell) {
+		l := measure(list, end, int64(c.Profile.TwoMSL))
+		if l.peakWait < leastTimeWait || l.peakWait < outnumbered*l.peakOpen {
+			return
 		}
 		who, peer, where := ServerApp, "the client", k.addr().String()
 		if k.side == clientRole {
@@ -105,5 +93,5 @@ func (u *churn) Findings(c *Context, end int64, emit func(Finding)) {
 		d.Verdict = fmt.Sprintf("%s held %s sockets in TIME_WAIT at once and never more than %s open: it closes first, %s connections/s; a pool of %s would carry the same load",
 			where, count(l.peakWait), count(l.peakOpen), perSecond(l.rate), count(max(1, l.peakOpen)))
 		emit(d)
-	}
+	})
 }

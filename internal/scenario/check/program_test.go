@@ -45,6 +45,9 @@ func TestReportFindsTheSame(t *testing.T) {
 				have = append(have, line(&rep.Findings[i]))
 			}
 			slices.Sort(have)
+			if !slices.Equal(rep.Ports, r.Ports) {
+				t.Errorf("%s, %d threads: ports are\n%v, want\n%v", s.Name, threads, rep.Ports, r.Ports)
+			}
 			if !slices.Equal(have, want) || rep.Flows != uint64(len(r.Flows)) {
 				t.Errorf("%s, %d threads: %d flows and\n%q, want %d and\n%q", s.Name, threads, rep.Flows, have, len(r.Flows), want)
 			}
