@@ -58,6 +58,7 @@ const (
 	floodLeast   = 30
 	floodSources = 20
 	floodShare   = 4
+	floodCounted = 3000 // sources, beyond which the bits are too full to tell
 	// floodPatience is how long after its SYN a client that means it would have
 	// repeated it (RFC 6298 §2: after 1 s, or 3 s in older hosts), ns.
 	floodPatience = 3100e6
@@ -143,7 +144,7 @@ func (s *halfOpens) Merge(o Collector) {
 
 // Findings names the services that were flooded, from the first slot of time in
 // which they were to the last.
-func (s *halfOpens) Findings(_ *Context, _ int64, emit func(Finding)) {
+func (s *halfOpens) Findings(_ *Context, end int64, emit func(Finding)) {
 	keys := s.cells.places()
 	for from := 0; from < len(keys); {
 		k := keys[from].whole()
@@ -160,12 +161,12 @@ func (s *halfOpens) Findings(_ *Context, _ int64, emit func(Finding)) {
 			}
 		}
 		if sum.n > 0 {
-			emit(sum.finding(k, peak, done))
+			emit(sum.finding(k, end, peak, done))
 		}
 	}
 }
 
-func (c *floodCell) finding(k place, peak, done uint64) Finding {
+func (c *floodCell) finding(k place, end int64, peak, done uint64) Finding {
 	d := newPattern(k, Unknown, Likely, c.n, c.seen, func(sighting) (string, string) {
 		return "", "a SYN that is not followed up"
 	})
@@ -173,13 +174,19 @@ func (c *floodCell) finding(k place, peak, done uint64) Finding {
 	if 2*c.answered >= c.n {
 		d.Confidence = Certain
 	}
-	d.Duration = c.max - d.Time
+	// Those of the last moments were not watched for long enough to count, and
+	// are explained all the same.
+	d.Duration = max(c.max, min(end, c.max+floodPatience)) - d.Time
+	sources := "about " + count(min(c.distinct(), c.n))
+	if c.distinct() > floodCounted {
+		sources = "more than " + count(uint64(floodCounted))
+	}
 	worst := ""
 	if peak < c.n {
 		worst = fmt.Sprintf(", up to %s in 17 s", count(peak))
 	}
-	d.Verdict = fmt.Sprintf("%s was flooded: %s SYNs from about %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
-		k.addr(), count(c.n), count(min(c.distinct(), c.n)), Span(d.Duration), worst, drew, handshakes(done))
+	d.Verdict = fmt.Sprintf("%s was flooded: %s SYNs from %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
+		k.addr(), count(c.n), sources, Span(c.max-c.min), worst, drew, handshakes(done))
 	return d
 }
 
