@@ -49,6 +49,11 @@ fuzz: deps
 	  done; \
 	done
 
+# Real kernels as the judge of every state, in network namespaces of their own.
+# It needs root and kernel tracing, and says so where it skips. SHORT=1: a minute.
+lab: deps
+	$(GO) run ./internal/lab/cmd/lastack-lab run $(if $(SHORT),--short)
+
 # Ratios against other tools, on generated captures.
 bench: deps
 	$(GO) run ./internal/bench/cmd/lastack-bench

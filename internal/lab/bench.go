@@ -19,9 +19,9 @@ import (
 // Scenario.Play, unless they say otherwise.
 type Bench struct {
 	*Network
-	Scenario Scenario
-	Family   Family
+	Take
 
+	tuned  []Tuning
 	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label
 	held   []io.Closer // sockets that applications forgot
@@ -52,6 +52,7 @@ func (b *Bench) Sleep(d time.Duration) { time.Sleep(d) }
 // Tune sets a parameter of a host's TCP, such as "tcp_fin_timeout".
 func (b *Bench) Tune(h *Host, name, value string) {
 	b.Must(h.Sysctl("net.ipv4."+name, value))
+	b.tuned = append(b.tuned, Tuning{h.Name, name, value})
 }
 
 // Service is the address on which the server listens.
@@ -81,7 +82,7 @@ func (b *Bench) Label(port uint16) { b.label(b.At(port)) }
 func (b *Bench) label(client netip.AddrPort) {
 	s := b.Scenario
 	b.labels = append(b.labels, Label{Behaviour: s.Name, Did: s.Does, Client: client,
-		Server: b.Service(), Expect: s.Expect, ExpectServer: s.ExpectServer})
+		Server: b.Service(), Expect: s.Expect, ExpectServer: s.ExpectServer, Possible: s.Possible})
 }
 
 // LabelAs notes a connection that only plays a part in the scenario.

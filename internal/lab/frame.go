@@ -40,6 +40,28 @@ type Frame struct {
 // IsTCP reports whether the frame carries a TCP segment.
 func (f *Frame) IsTCP() bool { return f.tcp != 0 }
 
+// TSVal is the segment's timestamp (RFC 7323 §3), 0 when it has none.
+func (f *Frame) TSVal() uint32 {
+	if !f.IsTCP() {
+		return 0
+	}
+	h := f.Raw[f.tcp:]
+	opts := h[minTCPLen:max(minTCPLen, min(len(h), int(h[flagsField]>>4)*4))]
+	for len(opts) > 1 {
+		n := int(opts[1])
+		switch {
+		case opts[0] == layers.TCPOptionKindNop:
+			n = 1
+		case n < 2 || n > len(opts) || opts[0] == layers.TCPOptionKindEndList:
+			return 0
+		case opts[0] == layers.TCPOptionKindTimestamps && n == 10:
+			return binary.BigEndian.Uint32(opts[2:])
+		}
+		opts = opts[n:]
+	}
+	return 0
+}
+
 // PureACK reports whether the segment does nothing but acknowledge.
 func (f *Frame) PureACK() bool {
 	return f.IsTCP() && f.Len == 0 &&

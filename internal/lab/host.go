@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // ifname is the name of a host's only network interface.
@@ -20,19 +17,20 @@ type Host struct {
 	Name   string // "client" or "server"
 	V4, V6 netip.Addr
 
-	ns    *Namespace
-	port  *os.File   // the wire's end of eth0: one frame per read or write
-	ports []*os.File // those of all interfaces
+	ns      *Namespace
+	offload bool    // of its interfaces
+	port    *port   // the wire's end of eth0
+	ports   []*port // those of all interfaces
 }
 
 // newHost makes a namespace with an interface that is up and addressed. The
 // last octet of its hardware address is n.
-func newHost(name string, addr Subnet, n byte) (*Host, error) {
+func newHost(name string, addr Subnet, n byte, offload bool) (*Host, error) {
 	ns, err := NewNamespace()
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Name: name, V4: addr.V4.Addr(), V6: addr.V6.Addr(), ns: ns}
+	h := &Host{Name: name, V4: addr.V4.Addr(), V6: addr.V6.Addr(), ns: ns, offload: offload}
 	if h.port, err = h.addInterface(ifname, addr, n); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -41,7 +39,7 @@ func newHost(name string, addr Subnet, n byte) (*Host, error) {
 }
 
 // addInterface gives the host a TAP interface, and returns its other end.
-func (h *Host) addInterface(name string, addr Subnet, n byte) (*os.File, error) {
+func (h *Host) addInterface(name string, addr Subnet, n byte) (*port, error) {
 	port, err := h.openTAP(name)
 	if err != nil {
 		return nil, err
@@ -54,10 +52,12 @@ func (h *Host) addInterface(name string, addr Subnet, n byte) (*os.File, error) 
 	for _, s := range quiet {
 		err = errors.Join(err, h.Sysctl(s[0], s[1]))
 	}
+	// A router asks for a neighbour from its link-local address, or not at all.
 	batch := fmt.Sprintf("link set dev lo up\nlink set dev %[1]s address 02:00:00:00:00:%02[2]x up\n"+
-		"addr add %[3]s dev %[1]s\naddr add %[4]s dev %[1]s nodad\n", name, n, addr.V4, addr.V6)
+		"addr add %[3]s dev %[1]s\naddr add %[4]s dev %[1]s nodad\naddr add fe80::%[2]x/64 dev %[1]s nodad\n",
+		name, n, addr.V4, addr.V6)
 	if err = errors.Join(err, h.ns.Run(batch, "ip", "-batch", "-")); err != nil {
-		port.Close()
+		port.close()
 		return nil, err
 	}
 	h.ports = append(h.ports, port)
@@ -70,27 +70,13 @@ func (h *Host) route(v4, v6 netip.Addr) error {
 		"ip", "-batch", "-")
 }
 
-// openTAP makes an interface. It carries Ethernet frames without offloads, so
-// that captures hold whole segments with their true checksums.
-func (h *Host) openTAP(name string) (port *os.File, err error) {
+// openTAP makes an interface in the host's namespace.
+func (h *Host) openTAP(name string) (p *port, err error) {
 	err = h.ns.Do(func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("opening /dev/net/tun: %w", err)
-		}
-		req, err := unix.NewIfreq(name)
-		if err == nil {
-			req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
-			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
-		}
-		if err != nil {
-			unix.Close(fd)
-			return fmt.Errorf("making a TAP interface: %w", err)
-		}
-		port = os.NewFile(uintptr(fd), "tap")
-		return nil
+		p, err = openPort(name, h.offload)
+		return err
 	})
-	return port, err
+	return p, err
 }
 
 // Sysctl sets a parameter of this host alone.
@@ -107,7 +93,7 @@ func (h *Host) Addr(f Family) netip.Addr {
 // Close takes the interfaces away and lets go of the namespace.
 func (h *Host) Close() {
 	for _, p := range h.ports {
-		p.Close()
+		p.close()
 	}
 	h.ns.Close()
 }

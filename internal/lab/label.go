@@ -4,11 +4,13 @@ package lab
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 )
 
 // Label says what the applications of one connection did, and what a reader
@@ -25,6 +27,9 @@ type Label struct {
 	// ExpectServer is the same as seen from the server's; nil: no difference.
 	Expect       []string `json:"expect"`
 	ExpectServer []string `json:"expect_server,omitzero"`
+	// Possible lists rules that may name it besides, because what the wire does
+	// to the scenario may or may not be their cause.
+	Possible []string `json:"possible,omitempty"`
 }
 
 // MarshalJSON writes an empty list for nil, never null.
@@ -68,8 +73,14 @@ func readLines[T any](path string) ([]T, error) {
 		return nil, err
 	}
 	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	var out []T
-	dec := json.NewDecoder(f)
+	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
 	for {
 		var v T

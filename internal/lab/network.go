@@ -49,6 +49,9 @@ type NetworkConfig struct {
 	// server into the client's.
 	Server Subnet
 	OneWay time.Duration // delay of the wire in each direction
+	// Offload has the two hosts leave segments uncut and checksums undone, and
+	// the wire do both.
+	Offload bool
 }
 
 // NewNetwork makes the hosts and joins them.
@@ -65,10 +68,10 @@ func (n *Network) build(c NetworkConfig) (err error) {
 	if !routed {
 		c.Server = c.Client
 	}
-	if n.Client, err = newHost("client", c.Client.host(clientNumber), clientNumber); err != nil {
+	if n.Client, err = newHost("client", c.Client.host(clientNumber), clientNumber, c.Offload); err != nil {
 		return err
 	}
-	if n.Server, err = newHost("server", c.Server.host(serverNumber), serverNumber); err != nil {
+	if n.Server, err = newHost("server", c.Server.host(serverNumber), serverNumber, c.Offload); err != nil {
 		return err
 	}
 	if routed {
@@ -81,7 +84,7 @@ func (n *Network) build(c NetworkConfig) (err error) {
 // join puts a router between the wire and the server.
 func (n *Network) join(c NetworkConfig) (err error) {
 	near, far := c.Client.host(routerNumber), c.Server.host(lanNumber)
-	if n.router, err = newHost("router", near, routerNumber); err != nil {
+	if n.router, err = newHost("router", near, routerNumber, false); err != nil {
 		return err
 	}
 	lan, err := n.router.addInterface("lan", far, lanNumber)
@@ -124,8 +127,7 @@ func (n *Network) mark() error {
 	frame = append(frame, make([]byte, 60-len(frame))...)
 	var errs []error
 	for _, h := range []*Host{n.Client, n.Server} {
-		_, err := h.port.Write(frame)
-		errs = append(errs, err)
+		errs = append(errs, h.port.write(frame))
 	}
 	return errors.Join(errs...)
 }
@@ -146,7 +148,7 @@ func (n *Network) Close() error {
 	}
 	for _, w := range []*Wire{n.Wire, n.lan} {
 		if w != nil {
-			w.wait()
+			errs = append(errs, w.wait())
 		}
 	}
 	return errors.Join(errs...)

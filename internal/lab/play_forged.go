@@ -20,9 +20,26 @@ func forgeries() []Scenario {
 			Expect: []string{}, ExpectServer: []string{"rst-challenged"}, Play: playForgedAt(100, tcp.RST)},
 		{Name: "rst-forged-outside", Does: "A blind attacker's RST lies outside the server's window: nothing happens.",
 			Expect: []string{}, ExpectServer: []string{"rst-forged"}, Play: playForgedAt(1<<28, tcp.RST)},
+		{Name: "syn-ack-forged", Does: "The wire loses the first SYN, and somebody on the path answers it with a SYN-ACK for another sequence number: the client resets that and goes on.",
+			Expect: []string{"bad-syn-ack"}, ExpectServer: []string{}, Possible: []string{"syn-retransmitted"}, Play: playForgedSYNACK},
 		{Name: "syn-forged-in-window", Does: "A blind attacker's SYN meets the server's connection: a challenge ACK, and the connection goes on.",
 			Expect: []string{}, ExpectServer: []string{"rst-challenged"}, Play: playForgedAt(100, tcp.SYN)},
 	}
+}
+
+// playForgedSYNACK answers the SYN in its place.
+func playForgedSYNACK(b *Bench) {
+	lost := DropFirst(1, func(f *Frame) bool { return f.Dir == ToServer && f.Flags.Has(tcp.SYN) })
+	b.Wire.Add(func(f *Frame) Fate {
+		fate := lost(f)
+		if fate.Drop {
+			raw := b.Forge(ToClient, f.Src.Port(), Forged{Flags: tcp.SYN | tcp.ACK, Seq: 7_000_000, Ack: f.End().Add(1000),
+				TTL: forgedTTL, MSS: 1460})
+			time.AfterFunc(time.Millisecond, func() { _ = b.Wire.Inject(ToClient, raw) })
+		}
+		return fate
+	})
+	playNormal(b)
 }
 
 // forgedTTL is that of a sender some hops away.

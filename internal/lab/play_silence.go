@@ -18,6 +18,8 @@ func silences() []Scenario {
 			Expect: []string{"fin-unanswered"}, Tail: longTail, Play: playNeverAnsweredShut},
 		{Name: "fin-never-answered-by-client", Does: "The server closes; the client's application never looks at the connection again.",
 			Expect: []string{"fin-unanswered"}, Tail: longTail, Play: playNeverAnsweredByClient},
+		{Name: "fin-never-answered-keepalive", Does: "As fin-never-answered, with keepalives on the server's side: they are answered until the client's FIN_WAIT_2 has expired (after 6 s), and reset then.",
+			Expect: []string{"fin-unanswered"}, Play: playNeverAnsweredKeepalive},
 		{Name: "fin-answered-late", Does: "The client closes; the server closes 3 s later, within the client's tcp_fin_timeout of 6 s.",
 			Expect: []string{"fin-answered-late"}, Play: playAnsweredAfter(3*time.Second, (*net.TCPConn).Close)},
 		{Name: "fin-answered-too-late", Does: "The client closes; the server closes 12 s later, beyond the client's tcp_fin_timeout of 6 s.",
@@ -29,7 +31,7 @@ func silences() []Scenario {
 		{Name: "write-too-late", Does: "The client closes; the server writes 12 s later, when the client's FIN_WAIT_2 has expired.",
 			Expect: []string{"late-close-reset"}, Play: playWriteTooLate},
 		{Name: "fin-meets-data", Does: "The client closes while data of the server are under way; the data are reset.",
-			Expect: []string{"rst-after-fin"}, OneWay: 50 * time.Millisecond, Play: playFINMeetsData},
+			Expect: []string{"rst-unread-data"}, ExpectServer: []string{"rst-after-fin"}, OneWay: 50 * time.Millisecond, Play: playFINMeetsData},
 		{Name: "close-behind-zero-window", Does: "The client fills the window of a server that does not read, and closes: its FIN cannot leave.",
 			Expect: []string{"close-behind-zero-window"}, Tail: 15 * time.Second, Play: playZeroWindow(false)},
 		{Name: "zero-window-drained", Does: "As close-behind-zero-window, but the server reads everything 4 s later, and closes.",
@@ -53,6 +55,16 @@ func playNeverAnsweredByClient(b *Bench) {
 	c, s := b.Open()
 	b.Talk(c, s)
 	b.Close(s)
+}
+
+func playNeverAnsweredKeepalive(b *Bench) {
+	b.Tune(b.Client, "tcp_fin_timeout", finTimeout)
+	c, s := b.Open()
+	b.Talk(c, s)
+	b.keepalive(s, 2)
+	b.Close(c)
+	b.RecvEnd(s)
+	b.Sleep(12 * time.Second)
 }
 
 // finTimeout is the client's tcp_fin_timeout in seconds. What expires lives a

@@ -18,8 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A recording is three files whose names begin with a scenario and a family,
-// such as "refused-v4", and end so.
+// A recording is three files whose names begin with Take.Name and end so.
 const (
 	ClientCapture = ".client.pcap"
 	ServerCapture = ".server.pcap"
@@ -29,29 +28,43 @@ const (
 // About describes a recording.
 type About struct {
 	Scenario string `json:"scenario"`
+	Class    string `json:"class"`
 	Family   string `json:"family"`
 	Does     string `json:"does"`
 	Client   string `json:"client"`           // address
 	Server   string `json:"server"`           // address
 	Router   string `json:"router,omitempty"` // address, where there is one
 	OneWayNS int64  `json:"one_way_ns"`
-	Kernel   string `json:"kernel"` // release
+	Bare     bool   `json:"bare,omitempty"`
+	Offload  bool   `json:"offload,omitempty"`
+	// Tuned are the parameters that are not the kernel's defaults, the last
+	// value that each had.
+	Tuned  []Tuning `json:"tuned,omitempty"`
+	Kernel string   `json:"kernel"` // release
 	// End is when the captures ended: a frame that is not TCP marks it.
 	End int64 `json:"end_ns"`
 }
 
+// Tuning is a parameter of a host's TCP, net.ipv4.NAME.
+type Tuning struct {
+	Host  string `json:"host"` // "client" or "server"
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
 const (
 	labSnaplen  = 256
-	atOnce      = 32                     // recordings under way
+	atOnce      = 32                     // recordings under way, by weight
 	sampleEvery = 200 * time.Millisecond // of sock_diag
 	settle      = 300 * time.Millisecond // until the trace of what happened is read
 )
 
-// Record plays scenarios, several at a time, and writes a recording of each in
-// each of its families into a folder, replacing what it finds of that name. It
-// needs root and tracefs. Scenarios that fail are in the error and leave no
-// recording; the others are written.
-func Record(dir string, scenarios []Scenario) error {
+// Record plays scenarios, several at a time, and writes a recording of each
+// take into a folder, replacing what it finds of that name. It needs root and
+// tracefs. A take that fails is played once more, because the machine may have
+// been too busy for its applications. Those that fail again are in the error
+// and leave no recording; the others are written.
+func Record(dir string, takes []Take) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -59,31 +72,31 @@ func Record(dir string, scenarios []Scenario) error {
 	if err != nil {
 		return err
 	}
-	type job struct {
-		s Scenario
-		f Family
-		n byte
+	if 2*len(takes) > maxNetworks {
+		return errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks/2), t.Close())
 	}
-	var jobs []job
-	for _, s := range scenarios {
-		for _, f := range s.families() {
-			jobs = append(jobs, job{s, f, byte(len(jobs))})
-		}
-	}
-	if len(jobs) > 256 {
-		return errors.Join(fmt.Errorf("%d recordings, and addresses for 256", len(jobs)), t.Close())
-	}
-	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(b.s.Tail, a.s.Tail) })
-	errs := make([]error, len(jobs))
+	takes = slices.Clone(takes)
+	slices.SortStableFunc(takes, func(a, b Take) int { return cmp.Compare(b.Scenario.Tail, a.Scenario.Tail) })
+	errs := make([]error, len(takes))
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
-	for i, j := range jobs {
-		slots <- struct{}{}
+	for i, take := range takes {
+		for range take.weight() {
+			slots <- struct{}{}
+		}
 		wg.Go(func() {
-			defer func() { <-slots }()
-			name := j.s.Name + "-" + j.f.String()
-			if err := recordOne(t, filepath.Join(dir, name), j.s, j.f, j.n); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", name, err)
+			defer func() {
+				for range take.weight() {
+					<-slots
+				}
+			}()
+			path := filepath.Join(dir, take.Name())
+			err := recordOne(t, path, take, uint16(2*i))
+			if err != nil {
+				err = recordOne(t, path, take, uint16(2*i+1))
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", take.Name(), err)
 			}
 		})
 	}
@@ -91,9 +104,9 @@ func Record(dir string, scenarios []Scenario) error {
 	return errors.Join(append(errs, t.Close())...)
 }
 
-// recordOne plays one scenario on the n-th network of the run, into files
-// whose names begin with a path.
-func recordOne(t *Tracer, path string, s Scenario, f Family, n byte) (err error) {
+// recordOne plays one take on the n-th network of the run, into files whose
+// names begin with a path.
+func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
 	defer func() {
 		if err != nil {
 			for _, end := range []string{ClientCapture, ServerCapture, TruthFile} {
@@ -101,7 +114,8 @@ func recordOne(t *Tracer, path string, s Scenario, f Family, n byte) (err error)
 			}
 		}
 	}()
-	config := NetworkConfig{Client: subnet(t.Number, n, 0), OneWay: cmp.Or(s.OneWay, defaultOneWay)}
+	s := take.Scenario
+	config := NetworkConfig{Client: subnet(t.Number, n, 0), OneWay: cmp.Or(s.OneWay, defaultOneWay), Offload: take.Offload}
 	if s.Router {
 		config.Server = subnet(t.Number, n, 1)
 	}
@@ -109,7 +123,7 @@ func recordOne(t *Tracer, path string, s Scenario, f Family, n byte) (err error)
 	if err != nil {
 		return err
 	}
-	b := &Bench{Network: network, Scenario: s, Family: f, port: firstPort()}
+	b := &Bench{Network: network, Take: take, port: firstPort()}
 	about, err := b.record(t, path)
 	err = errors.Join(err, network.Close())
 	if err = errors.Join(err, release(b.held)); err != nil {
@@ -133,19 +147,23 @@ func release(held []io.Closer) error {
 	return errors.Join(errs...)
 }
 
+// maxNetworks is how many networks of a run have addresses of their own. None
+// is used twice, for the reason for which Tracer.Number is random.
+const maxNetworks = 256 * 8
+
 // subnet is one of the two subnets of the n-th network of a run.
-func subnet(run, n, half byte) Subnet {
+func subnet(run byte, n uint16, half byte) Subnet {
 	return Subnet{
-		V4: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, run, n, half << 7}), 25),
-		V6: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, run, n, 0, half}), 64),
+		V4: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, run, byte(n >> 3), byte(n&7)<<5 | half<<4}), 28),
+		V6: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, run, byte(n >> 8), byte(n), half}), 64),
 	}
 }
 
 // record runs the scenario with captures and truth going.
 func (b *Bench) record(t *Tracer, path string) (About, error) {
-	about := About{Scenario: b.Scenario.Name, Family: b.Family.String(), Does: b.Scenario.Does,
+	about := About{Scenario: b.Scenario.Name, Class: b.Scenario.Class, Family: b.Family.String(), Does: b.Scenario.Does,
 		Client: b.Client.Addr(b.Family).String(), Server: b.Server.Addr(b.Family).String(),
-		OneWayNS: int64(b.Wire.oneWay)}
+		OneWayNS: int64(b.Wire.oneWay), Bare: b.Bare, Offload: b.Offload}
 	if b.Scenario.Router {
 		about.Router = b.router.Addr(b.Family).String()
 	}
@@ -163,6 +181,7 @@ func (b *Bench) record(t *Tracer, path string) (About, error) {
 		return about, err
 	}
 	err = b.play()
+	about.Tuned = b.tuned
 	time.Sleep(cmp.Or(b.Scenario.Tail, defaultTail))
 	about.End = time.Now().UnixNano()
 	err = errors.Join(err, b.mark())
@@ -181,6 +200,9 @@ func (b *Bench) play() (err error) {
 			panic(r)
 		}
 	}()
+	if b.Bare {
+		b.Must(errors.Join(b.Client.Sysctl("net.ipv4.tcp_timestamps", "0"), b.Server.Sysctl("net.ipv4.tcp_timestamps", "0")))
+	}
 	b.Scenario.Play(b)
 	return nil
 }
@@ -207,6 +229,19 @@ func (b *Bench) write(path string, about About) error {
 	return writeLines(path+TruthFile, lines)
 }
 
+// Found is the name of a file of a recording as it is there: plain, or
+// compressed by gzip.
+func Found(name string) (string, error) {
+	_, err := os.Stat(name)
+	if err == nil {
+		return name, nil
+	}
+	if _, zerr := os.Stat(name + ".gz"); zerr == nil {
+		return name + ".gz", nil
+	}
+	return "", err
+}
+
 // Recording is what is known of a recording besides its packets.
 type Recording struct {
 	About       About
@@ -217,7 +252,11 @@ type Recording struct {
 // ReadRecording reads the truth file of a recording, given the path of its
 // files without their endings.
 func ReadRecording(path string) (Recording, error) {
-	lines, err := readLines[truthLine](path + TruthFile)
+	name, err := Found(path + TruthFile)
+	if err != nil {
+		return Recording{}, err
+	}
+	lines, err := readLines[truthLine](name)
 	if err != nil {
 		return Recording{}, err
 	}
@@ -234,7 +273,7 @@ func ReadRecording(path string) (Recording, error) {
 			return r, fmt.Errorf("%s: object %d is nothing that is known", path+TruthFile, i+1)
 		}
 	}
-	if r.About == (About{}) {
+	if r.About.Scenario == "" {
 		return r, fmt.Errorf("%s: does not say what was recorded", path+TruthFile)
 	}
 	return r, nil

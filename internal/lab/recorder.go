@@ -83,7 +83,7 @@ func (r *Recorder) open() error {
 }
 
 func (r *Recorder) loop() error {
-	frame := make([]byte, 1<<16)
+	frame := make([]byte, maxSegment)
 	oob := make([]byte, 256)
 	for {
 		stopping := r.stop.Load()

@@ -10,12 +10,15 @@ import (
 // Scenario is one thing that can happen to a connection, played by
 // applications of its own on a network of its own.
 type Scenario struct {
-	Name string // of small letters and hyphens; unique
-	Does string // what the applications and the wire do
+	Name  string // of small letters and hyphens; unique
+	Class string // what it is about: the row of a table
+	Does  string // what the applications and the wire do
 	// Expect lists the rules that ought to name the connection when the
 	// client's interface was captured, ExpectServer those for the server's;
 	// nil there means the same.
 	Expect, ExpectServer []string
+	// Possible lists rules that may name it besides.
+	Possible []string
 	// Only restricts the scenario to a family; zero plays it in both.
 	Only   Family
 	OneWay time.Duration // delay of the wire; zero is defaultOneWay
@@ -23,7 +26,10 @@ type Scenario struct {
 	// Tail is for how long the captures go on after Play returned; zero is
 	// defaultTail.
 	Tail time.Duration
-	Play func(b *Bench)
+	// Timestamps: it turns on the timestamps of RFC 7323, and is not played
+	// without.
+	Timestamps bool
+	Play       func(b *Bench)
 }
 
 const (
@@ -34,14 +40,21 @@ const (
 
 // Scenarios lists all scenarios.
 func Scenarios() []Scenario {
-	return slices.Concat(openings(), refusals(), overflows(), closings(), silences(), losses(), resets(),
-		timeouts(), forgeries(), timeWaits(), reuses())
+	return slices.Concat(
+		of("opening", openings()), of("refusal", refusals()), of("accept queue", overflows()),
+		of("closing", closings()), of("silence", silences()), of("loss", losses()),
+		of("reset", resets()), of("timeout", timeouts()), of("forgery", forgeries()),
+		of("TIME_WAIT", timeWaits()), of("reuse", reuses()), of(Mixed, mixes()))
 }
 
-// families are those in which the scenario is played.
-func (s Scenario) families() []Family {
-	if s.Only != 0 {
-		return []Family{s.Only}
+// Mixed is the class of the scenarios in which hundreds of connections of all
+// behaviours run at once, also on a wire that loses, repeats and reorders.
+const Mixed = "mixed"
+
+// of puts scenarios into a class.
+func of(class string, ss []Scenario) []Scenario {
+	for i := range ss {
+		ss[i].Class = class
 	}
-	return []Family{IPv4, IPv6}
+	return ss
 }

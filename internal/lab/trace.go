@@ -130,10 +130,26 @@ type Tracer struct {
 	subs map[netip.Addr]func(traceEvent)
 }
 
+// Missing says what this machine lacks to record; "" when it lacks nothing.
+func Missing() string {
+	if os.Geteuid() != 0 {
+		return "it needs root, to make network namespaces"
+	}
+	for _, need := range [][2]string{
+		{filepath.Join(tracefs, "events/sock", stateEvent), "the kernel's tracing: mount -t tracefs nodev " + tracefs},
+		{"/dev/net/tun", "TAP interfaces"},
+	} {
+		if _, err := os.Stat(need[0]); err != nil {
+			return fmt.Sprintf("it needs %s (%v)", need[1], err)
+		}
+	}
+	return ""
+}
+
 // NewTracer claims a number and begins to trace. It needs root and tracefs.
 func NewTracer() (*Tracer, error) {
-	if _, err := os.Stat(filepath.Join(tracefs, "events/sock", stateEvent)); err != nil {
-		return nil, fmt.Errorf("no kernel tracing: %w (it needs root, and mount -t tracefs nodev %s)", err, tracefs)
+	if why := Missing(); why != "" {
+		return nil, errors.New(why)
 	}
 	t := &Tracer{subs: map[netip.Addr]func(traceEvent){}, done: make(chan error, 1)}
 	if err := t.claim(); err != nil {

@@ -72,22 +72,22 @@ func TestParseTraceLineRefuses(t *testing.T) {
 	}
 }
 
-// A history is given in ms; its sockets are those of one connection.
-type history struct {
+// A past is given in ms; its sockets are those of one connection.
+type past struct {
 	events  []traceEvent
-	samples []sample
+	samples history
 }
 
 var historyConn = connection{netip.MustParseAddrPort("10.1.0.5:8000"), netip.MustParseAddrPort("10.1.0.11:40001")}
 
 const ms = int64(1_000_000)
 
-func (h *history) event(at int64, from, to fsm.State) {
+func (h *past) event(at int64, from, to fsm.State) {
 	h.events = append(h.events, traceEvent{at * ms, historyConn.local, historyConn.remote, from, to})
 }
 
 // start takes the connection to a state at 1 ms, which the tests do not list.
-func (h *history) start(states ...fsm.State) {
+func (h *past) start(states ...fsm.State) {
 	from := fsm.Listen
 	for _, s := range append([]fsm.State{fsm.SynRcvd, fsm.Established}, states...) {
 		h.event(1, from, s)
@@ -96,21 +96,21 @@ func (h *history) start(states ...fsm.State) {
 }
 
 // sample lists a state (0: no socket); a small one expires at a time (0: full).
-func (h *history) sample(at int64, s fsm.State, expires int64) {
+func (h *past) sample(at int64, s fsm.State, expires int64) {
 	x := sample{before: at * ms, after: at*ms + ms, sockets: map[connection]socketState{}}
 	if s != 0 {
 		x.sockets[historyConn] = socketState{s, expires * ms}
 	}
-	h.samples = append(h.samples, x)
+	h.samples.add(x)
 }
 
 func TestDerive(t *testing.T) {
 	tests := []struct {
 		name string
-		play func(h *history)
+		play func(h *past)
 		want []string
 	}{
-		{"an abandoned FIN_WAIT_2 and its TIME_WAIT, to the end", func(h *history) {
+		{"an abandoned FIN_WAIT_2 and its TIME_WAIT, to the end", func(h *past) {
 			h.sample(0, 0, 0)
 			h.start()
 			h.event(10, fsm.Established, fsm.FinWait1)
@@ -124,7 +124,7 @@ func TestDerive(t *testing.T) {
 			"10 ESTABLISHED FIN_WAIT_1", "20 FIN_WAIT_1 FIN_WAIT_2",
 			"21-201 FIN_WAIT_2 TIME_WAIT", "400-60401 TIME_WAIT CLOSED",
 		}},
-		{"TIME_WAIT at once, restarted, reused", func(h *history) {
+		{"TIME_WAIT at once, restarted, reused", func(h *past) {
 			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, fsm.TimeWait, 60_020)
@@ -137,31 +137,31 @@ func TestDerive(t *testing.T) {
 			"20-22 FIN_WAIT_2 TIME_WAIT", "200-2001 TIME_WAIT TIME_WAIT", "2000-3000 TIME_WAIT CLOSED",
 			"3000 LISTEN SYN_RCVD", "3000 SYN_RCVD ESTABLISHED",
 		}},
-		{"no TIME_WAIT was left", func(h *history) {
+		{"no TIME_WAIT was left", func(h *past) {
 			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, 0, 0)
 			h.sample(200, 0, 0)
 		}, []string{"20 FIN_WAIT_2 CLOSED"}},
-		{"from CLOSING nothing can come between", func(h *history) {
+		{"from CLOSING nothing can come between", func(h *past) {
 			h.start(fsm.FinWait1)
 			h.event(10, fsm.FinWait1, fsm.Closing)
 			h.event(20, fsm.Closing, fsm.Closed)
 			h.sample(100, fsm.TimeWait, 60_020)
 		}, []string{"10 FIN_WAIT_1 CLOSING", "20 CLOSING TIME_WAIT"}},
-		{"a request that waits before it is accepted", func(h *history) {
+		{"a request that waits before it is accepted", func(h *past) {
 			h.sample(0, 0, 0)
 			h.sample(200, fsm.SynRcvd, 0)
 			h.sample(400, fsm.SynRcvd, 0)
 			h.event(500, fsm.Listen, fsm.SynRcvd)
 			h.event(500, fsm.SynRcvd, fsm.Established)
 		}, []string{"0-201 LISTEN SYN_RCVD", "500 SYN_RCVD ESTABLISHED"}},
-		{"a request that is given up", func(h *history) {
+		{"a request that is given up", func(h *past) {
 			h.sample(0, 0, 0)
 			h.sample(200, fsm.SynRcvd, 0)
 			h.sample(400, 0, 0)
 		}, []string{"0-201 LISTEN SYN_RCVD", "200-401 SYN_RCVD CLOSED"}},
-		{"a request where TIME_WAIT was", func(h *history) {
+		{"a request where TIME_WAIT was", func(h *past) {
 			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, fsm.TimeWait, 60_020)
@@ -169,7 +169,25 @@ func TestDerive(t *testing.T) {
 			h.event(210, fsm.Listen, fsm.SynRcvd)
 			h.event(210, fsm.SynRcvd, fsm.Established)
 		}, []string{"20-22 FIN_WAIT_2 TIME_WAIT", "21-201 TIME_WAIT CLOSED", "21-201 LISTEN SYN_RCVD", "210 SYN_RCVD ESTABLISHED"}},
-		{"a full socket is left to the trace, also while it is listed late", func(h *history) {
+		{"a TIME_WAIT whose timer is late", func(h *past) {
+			h.start(fsm.FinWait1, fsm.FinWait2)
+			h.event(20, fsm.FinWait2, fsm.Closed)
+			h.sample(21, fsm.TimeWait, 60_020)
+			h.sample(60_800, fsm.TimeWait, 60_800) // nothing is left of it
+			h.sample(61_600, fsm.TimeWait, 61_600)
+			h.sample(62_400, 0, 0)
+		}, []string{"20-22 FIN_WAIT_2 TIME_WAIT", "61600-62401 TIME_WAIT CLOSED"}},
+		{"a connect(2) to a connection that another socket has", func(h *past) {
+			h.start(fsm.CloseWait)
+			h.event(10, fsm.Closed, fsm.SynSent)
+			h.event(10, fsm.SynSent, fsm.Closed)
+			h.event(30, fsm.CloseWait, fsm.LastAck)
+		}, []string{"30 CLOSE_WAIT LAST_ACK"}},
+		{"a connect(2) that fails in time", func(h *past) {
+			h.event(10, fsm.Closed, fsm.SynSent)
+			h.event(15, fsm.SynSent, fsm.Closed)
+		}, []string{"10 CLOSED SYN_SENT", "15 SYN_SENT CLOSED"}},
+		{"a full socket is left to the trace, also while it is listed late", func(h *past) {
 			h.start()
 			h.event(10, fsm.Established, fsm.FinWait1)
 			h.sample(11, fsm.FinWait1, 0)
@@ -180,10 +198,10 @@ func TestDerive(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var h history
+			var h past
 			tt.play(&h)
 			var got []string
-			ts, err := deriveHost("server", h.events, h.samples)
+			ts, err := deriveHost("server", h.events, &h.samples)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,10 +218,10 @@ func TestDerive(t *testing.T) {
 }
 
 func TestDeriveRefusesForeignEvents(t *testing.T) {
-	var h history
+	var h past
 	h.start()
 	h.event(10, fsm.FinWait1, fsm.Closed) // of a socket that had the same addresses before
-	if ts, err := deriveHost("server", h.events, h.samples); err == nil {
+	if ts, err := deriveHost("server", h.events, &h.samples); err == nil {
 		t.Errorf("derived %v", ts)
 	}
 }

@@ -35,11 +35,77 @@ type Transition struct {
 // restart and not the rounding of the kernel's timer.
 const restartGrace = 500 * int64(time.Millisecond)
 
+// history is what the samples of a host showed, in order of time. Of a
+// connection only those are kept that showed something new.
+type history struct {
+	before, after []int64 // of every sample
+	seen          map[connection][]observation
+}
+
+// observation is what a sample showed of a connection, and the one before it
+// did not. The zero state is no socket.
+type observation struct {
+	sample int // its number
+	socketState
+}
+
+// add takes the next sample.
+func (h *history) add(s sample) {
+	n := len(h.before)
+	h.before, h.after = append(h.before, s.before), append(h.after, s.after)
+	if h.seen == nil {
+		h.seen = map[connection][]observation{}
+	}
+	for c, st := range s.sockets {
+		if _, ok := h.seen[c]; !ok {
+			h.seen[c] = nil
+		}
+		if st.expires > s.before || st.state != h.last(c).state { // else the timer is merely late
+			h.observe(n, c, st)
+		}
+	}
+	for c := range h.seen {
+		if _, ok := s.sockets[c]; !ok {
+			h.observe(n, c, socketState{})
+		}
+	}
+}
+
+// last is what was observed last of a connection.
+func (h *history) last(c connection) socketState {
+	if obs := h.seen[c]; len(obs) > 0 {
+		return obs[len(obs)-1].socketState
+	}
+	return socketState{}
+}
+
+func (h *history) observe(n int, c connection, now socketState) {
+	obs, was := h.seen[c], h.last(c)
+	if d := now.expires - was.expires; now.state != was.state || d > restartGrace || d < -restartGrace {
+		h.seen[c] = append(obs, observation{n, now})
+	}
+}
+
+// since is the number of the first sample that began at a time or later.
+func (h *history) since(at int64) int {
+	n, _ := slices.BinarySearch(h.before, at)
+	return n
+}
+
+// start is when a sample began; what it showed was true then. It is 0 before
+// the first.
+func (h *history) start(n int) int64 {
+	if n < 0 {
+		return 0
+	}
+	return h.before[n]
+}
+
 // deriveHost puts what the tracepoint saw of full sockets and what the
 // samples saw of small ones together, per connection and in order of time. It
 // is an error when the trace does not hang together: then it holds a socket of
 // another network, or lacks an event.
-func deriveHost(host string, events []traceEvent, samples []sample) ([]Transition, error) {
+func deriveHost(host string, events []traceEvent, samples *history) ([]Transition, error) {
 	byConn := map[connection][]traceEvent{}
 	for _, e := range events {
 		if e.remote.Port() != 0 { // a listener has no remote end
@@ -47,17 +113,15 @@ func deriveHost(host string, events []traceEvent, samples []sample) ([]Transitio
 			byConn[c] = append(byConn[c], e)
 		}
 	}
-	for _, s := range samples {
-		for c := range s.sockets {
-			if _, ok := byConn[c]; !ok {
-				byConn[c] = nil
-			}
+	for c := range samples.seen {
+		if _, ok := byConn[c]; !ok {
+			byConn[c] = nil
 		}
 	}
 	var out []Transition
 	var errs []error
 	for c, es := range byConn {
-		d := derivation{host: host, conn: c, state: fsm.Closed, samples: samples}
+		d := derivation{host: host, conn: c, state: fsm.Closed, samples: samples, left: samples.seen[c]}
 		d.run(es)
 		out, errs = append(out, d.out...), append(errs, d.err)
 	}
@@ -71,8 +135,9 @@ func deriveHost(host string, events []traceEvent, samples []sample) ([]Transitio
 type derivation struct {
 	host    string
 	conn    connection
-	samples []sample // of the host, in order of time; the first `taken` are used
-	taken   int
+	samples *history
+	left    []observation // of the connection, that are not used yet
+	now     socketState   // the last that was used
 
 	state fsm.State
 	// small says that no full socket stands behind the state: TIME_WAIT,
@@ -84,11 +149,23 @@ type derivation struct {
 }
 
 func (d *derivation) run(events []traceEvent) {
-	for _, e := range events {
-		d.sampleUntil(e.at)
-		d.event(e)
+	for i := 0; i < len(events); i++ {
+		if ghost(events[i:]) {
+			i++
+			continue
+		}
+		d.sampleUntil(events[i].at)
+		d.event(events[i])
 	}
 	d.sampleUntil(1<<63 - 1)
+}
+
+// ghost reports whether the next two events are of a connect(2) that failed
+// because another socket has the connection: the kernel enters SYN_SENT before
+// it looks, and leaves it at once.
+func ghost(next []traceEvent) bool {
+	return len(next) > 1 && next[0].to == fsm.SynSent && next[1].from == fsm.SynSent && next[1].to == fsm.Closed &&
+		next[1].at-next[0].at < int64(time.Millisecond)
 }
 
 func (d *derivation) move(at, until int64, to fsm.State, source string) {
@@ -117,7 +194,7 @@ func (d *derivation) event(e traceEvent) {
 		return
 	case d.small && (e.to == fsm.SynRcvd || e.to == fsm.SynSent):
 		// A new connection: the small socket of the old one is gone.
-		d.move(d.lastSample(), e.at, fsm.Closed, fromDiag)
+		d.move(d.samples.start(d.samples.since(e.at)-1), e.at, fsm.Closed, fromDiag)
 	}
 	if e.from != d.state && (e.from != fsm.Listen || d.state != fsm.Closed) {
 		d.err = fmt.Errorf("%s: the trace takes %v to %v from %v to %v, which was in %v",
@@ -134,64 +211,59 @@ func (d *derivation) event(e traceEvent) {
 // handOver takes the full socket's end in FIN_WAIT_2 or CLOSING: a small one
 // may have taken its place, which the next sample shows.
 func (d *derivation) handOver(e traceEvent) {
-	for _, s := range d.samples[d.taken:] {
-		if s.before < e.at {
-			continue
-		}
-		switch st, ok := s.sockets[d.conn]; {
-		case ok && st.state == fsm.TimeWait:
-			until := s.after
-			if e.from == fsm.Closing {
-				until = 0 // nothing can have come between
-			}
-			d.move(e.at, until, fsm.TimeWait, fromTrace)
-			d.small, d.expires = true, st.expires
-			return
-		case ok && st.state == fsm.FinWait2:
-			d.small, d.expires = true, st.expires
-			return
-		}
-		break
+	n := d.samples.since(e.at)
+	if n == len(d.samples.before) {
+		d.move(e.at, 0, fsm.Closed, fromTrace)
+		return
 	}
-	d.move(e.at, 0, fsm.Closed, fromTrace)
+	st := d.now
+	for _, o := range d.left {
+		if o.sample <= n {
+			st = o.socketState
+		}
+	}
+	switch st.state {
+	case fsm.TimeWait:
+		until := d.samples.after[n]
+		if e.from == fsm.Closing {
+			until = 0 // nothing can have come between
+		}
+		d.move(e.at, until, fsm.TimeWait, fromTrace)
+		d.small, d.expires = true, st.expires
+	case fsm.FinWait2:
+		d.small, d.expires = true, st.expires
+	default:
+		d.move(e.at, 0, fsm.Closed, fromTrace)
+	}
 }
 
 // sampleUntil takes the samples that began before a time.
 func (d *derivation) sampleUntil(at int64) {
-	for ; d.taken < len(d.samples) && d.samples[d.taken].before < at; d.taken++ {
-		d.sample(d.samples[d.taken])
+	for len(d.left) > 0 && d.samples.before[d.left[0].sample] < at {
+		o := d.left[0]
+		d.now, d.left = o.socketState, d.left[1:]
+		d.sample(o, d.samples.start(o.sample-1), d.samples.after[o.sample])
 	}
 }
 
-// lastSample is when the last sample that was taken began: what it showed
-// was true then.
-func (d *derivation) lastSample() int64 {
-	if d.taken == 0 {
-		return 0
-	}
-	return d.samples[d.taken-1].before
-}
-
-// sample takes what was listed of the connection. Full sockets are left to
-// the tracepoint, which is exact.
-func (d *derivation) sample(s sample) {
-	st, ok := s.sockets[d.conn]
-	since := d.lastSample()
+// sample takes what a sample showed of the connection and the one before, at a
+// time, did not. Full sockets are left to the tracepoint, which is exact.
+func (d *derivation) sample(o observation, since, after int64) {
 	switch {
-	case !ok:
+	case o.state == 0:
 		if d.small {
-			d.move(since, s.after, fsm.Closed, fromDiag)
+			d.move(since, after, fsm.Closed, fromDiag)
 		}
-	case st.state == fsm.SynRcvd && (d.state == fsm.Closed || d.small && d.state != fsm.SynRcvd):
+	case o.state == fsm.SynRcvd && (d.state == fsm.Closed || d.small && d.state != fsm.SynRcvd):
 		if d.small {
-			d.move(since, s.after, fsm.Closed, fromDiag)
+			d.move(since, after, fsm.Closed, fromDiag)
 		}
-		d.move(since, s.after, fsm.SynRcvd, fromDiag)
+		d.move(since, after, fsm.SynRcvd, fromDiag)
 		d.small = true
-	case d.small && st.state == fsm.TimeWait:
-		if d.state != fsm.TimeWait || st.expires > d.expires+restartGrace {
-			d.move(since, s.after, fsm.TimeWait, fromDiag)
+	case d.small && o.state == fsm.TimeWait:
+		if d.state != fsm.TimeWait || o.expires > d.expires+restartGrace {
+			d.move(since, after, fsm.TimeWait, fromDiag)
 		}
-		d.small, d.expires = true, st.expires
+		d.small, d.expires = true, o.expires
 	}
 }

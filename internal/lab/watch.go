@@ -30,7 +30,7 @@ type hostTruth struct {
 
 	mu      sync.Mutex
 	events  []traceEvent
-	samples []sample
+	samples history
 	err     error
 }
 
@@ -91,7 +91,7 @@ func (h *hostTruth) sample() {
 	s, err := h.diag.list()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.samples = append(h.samples, s)
+	h.samples.add(s)
 	if h.err == nil {
 		h.err = err
 	}
@@ -115,7 +115,7 @@ func (w *truth) transitions() ([]Transition, error) {
 	var errs []error
 	for _, h := range w.hosts {
 		h.mu.Lock()
-		ts, err := deriveHost(h.name, h.events, h.samples)
+		ts, err := deriveHost(h.name, h.events, &h.samples)
 		h.mu.Unlock()
 		out, errs = append(out, ts...), append(errs, err)
 	}

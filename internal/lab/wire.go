@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type Rule func(f *Frame) Fate
 // delay, writes them to the other, unless a rule decides otherwise.
 type Wire struct {
 	oneWay time.Duration
-	ports  map[Dir]*os.File // where frames of a direction are written
+	ports  map[Dir]*port // where frames of a direction are written
 	queues map[Dir]chan delivery
 	done   sync.WaitGroup
 
@@ -33,6 +34,7 @@ type Wire struct {
 	fins  map[flowDir]tcp.Seq // end of the FIN that went that way
 	last  map[Dir]Frame       // the latest TCP segment of each direction
 	after map[Dir]func()      // called when a frame was delivered
+	err   error
 }
 
 type flowDir struct {
@@ -45,15 +47,12 @@ type delivery struct {
 	raw []byte
 }
 
-// maxFrame holds an Ethernet frame with the interface's MTU of 1,500.
-const maxFrame = 2048
-
 // newWire joins two interfaces, by the ends that this process holds, with a
 // one-way delay.
-func newWire(client, server *os.File, oneWay time.Duration) *Wire {
+func newWire(client, server *port, oneWay time.Duration) *Wire {
 	w := &Wire{
 		oneWay: oneWay,
-		ports:  map[Dir]*os.File{ToServer: server, ToClient: client},
+		ports:  map[Dir]*port{ToServer: server, ToClient: client},
 		queues: map[Dir]chan delivery{},
 		fins:   map[flowDir]tcp.Seq{},
 		last:   map[Dir]Frame{},
@@ -103,7 +102,7 @@ func (w *Wire) afterDelivery(d Dir, f func()) {
 // Inject gives a frame to the host at the end of a direction, as if it had
 // come along the wire.
 func (w *Wire) Inject(d Dir, raw []byte) error {
-	_, err := w.ports[d].Write(raw)
+	err := w.ports[d].write(raw)
 	w.mu.Lock()
 	f := w.after[d]
 	w.mu.Unlock()
@@ -113,28 +112,34 @@ func (w *Wire) Inject(d Dir, raw []byte) error {
 	return err
 }
 
-func (w *Wire) read(d Dir, from *os.File) {
+func (w *Wire) read(d Dir, from *port) {
 	defer w.done.Done()
 	defer close(w.queues[d])
-	buf := make([]byte, maxFrame)
 	for {
-		n, err := from.Read(buf)
+		frames, err := from.read()
 		if err != nil {
-			return // the host was closed
+			w.end(err)
+			return
 		}
-		raw := append([]byte(nil), buf[:n]...)
-		f := parseFrame(d, raw)
-		fate := w.judge(&f)
-		if fate.Drop {
-			continue
+		for _, raw := range frames {
+			w.carry(d, raw)
 		}
-		if fate.Delay > 0 {
-			time.AfterFunc(w.oneWay+fate.Delay, func() { w.write(d, raw) })
-			continue
-		}
-		for range 1 + fate.Copies {
-			w.queues[d] <- delivery{time.Now().Add(w.oneWay), raw}
-		}
+	}
+}
+
+// carry takes one frame along the wire.
+func (w *Wire) carry(d Dir, raw []byte) {
+	f := parseFrame(d, raw)
+	fate := w.judge(&f)
+	if fate.Drop {
+		return
+	}
+	if fate.Delay > 0 {
+		time.AfterFunc(w.oneWay+fate.Delay, func() { w.write(d, raw) })
+		return
+	}
+	for range 1 + fate.Copies {
+		w.queues[d] <- delivery{time.Now().Add(w.oneWay), raw}
 	}
 }
 
@@ -184,8 +189,22 @@ func (w *Wire) deliver(d Dir) {
 // gone or whose queue is full loses them, as on any network.
 func (w *Wire) write(d Dir, raw []byte) { _ = w.Inject(d, raw) }
 
-// wait returns when both hosts are closed and nothing is under way.
-func (w *Wire) wait() { w.done.Wait() }
+// end notes why a direction ended, unless its host was closed.
+func (w *Wire) end(err error) {
+	if errors.Is(err, os.ErrClosed) {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = errors.Join(w.err, err)
+}
+
+// wait returns when both hosts are closed and nothing is under way. The error
+// says why the wire broke before.
+func (w *Wire) wait() error {
+	w.done.Wait()
+	return w.err
+}
 
 // Blackhole drops every TCP segment of a direction.
 func Blackhole(d Dir) Rule {

@@ -1,6 +1,7 @@
 //go:build linux
 
-// Lastack-lab records what real kernels do: see package lab.
+// Lastack-lab records what real kernels do, and holds lastack against it: see
+// packages lab and judge.
 package main
 
 import (
@@ -10,18 +11,24 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/lastack/lastack/internal/lab"
+	"github.com/lastack/lastack/internal/lab/judge"
 )
 
 const usage = `Usage:
   lastack-lab list                            name the scenarios
+  lastack-lab run [--short] [--out DIR]       record them all, and judge the recordings
   lastack-lab record --out DIR [--only A,B]   record them, with the kernels' own transitions
+  lastack-lab judge --out DIR                 judge the recordings of a folder
   lastack-lab demo --out FILE                 record the demonstration's capture
 
-It needs root: it makes network namespaces of its own, and touches no other.
+All but list and judge need root: they make network namespaces of their own, and
+touch no other. Where root, tracing or TAP interfaces are missing, run says so
+and does nothing. It fails when lastack disagrees with the kernel.
 `
 
 func main() {
@@ -31,18 +38,30 @@ func main() {
 	}
 }
 
+// options are the flags.
+type options struct {
+	out   string
+	only  []string
+	takes string
+	short bool
+	seed  uint64
+}
+
 func run(args []string) error {
+	var o options
 	flags := pflag.NewFlagSet("lastack-lab", pflag.ContinueOnError)
-	out := flags.String("out", "", "where to write")
-	only := flags.StringSlice("only", nil, "names of scenarios (default: all)")
-	seed := flags.Uint64("seed", 1, "seed of the demonstration's order and pauses")
+	flags.StringVar(&o.out, "out", "", "where the recordings are, or are written")
+	flags.StringSliceVar(&o.only, "only", nil, "names of scenarios (default: all)")
+	flags.StringVar(&o.takes, "takes", "plain", "record: plain, bare (no timestamps, with offloads) or once")
+	flags.BoolVar(&o.short, "short", false, "run: every scenario once, and none that takes a minute")
+	flags.Uint64Var(&o.seed, "seed", 1, "seed of the demonstration's order and pauses")
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage, "\n", flags.FlagUsages()) }
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	scenarios, err := choose(*only)
+	scenarios, err := choose(o.only)
 	if err != nil {
 		return err
 	}
@@ -50,17 +69,70 @@ func run(args []string) error {
 	switch {
 	case command == "list":
 		return list(os.Stdout, scenarios)
-	case command != "record" && command != "demo":
+	case command == "run":
+		return o.run(scenarios)
+	case !slices.Contains([]string{"record", "judge", "demo"}, command):
 		flags.Usage()
-		return errors.New("which of list, record and demo?")
-	case *out == "":
-		return errors.New("--out says where to write")
-	case os.Geteuid() != 0:
-		return errors.New("recording needs root, to make network namespaces")
+		return errors.New("which of list, run, record, judge and demo?")
+	case o.out == "":
+		return errors.New("--out says where")
+	case command == "judge":
+		return verdict(o.out)
 	case command == "demo":
-		return lab.RecordPool(*out, *seed)
+		return lab.RecordPool(o.out, o.seed)
 	}
-	return lab.Record(*out, scenarios)
+	return o.record(scenarios)
+}
+
+func (o *options) record(scenarios []lab.Scenario) error {
+	switch o.takes {
+	case "plain":
+		return lab.Record(o.out, lab.Plain(scenarios))
+	case "bare":
+		return lab.Record(o.out, lab.Bare(scenarios))
+	case "once":
+		return lab.Record(o.out, lab.Once(scenarios))
+	}
+	return fmt.Errorf("--takes %s: it is plain, bare or once", o.takes)
+}
+
+// run records into a folder of its own, unless one is given, and judges.
+func (o *options) run(scenarios []lab.Scenario) (err error) {
+	if why := lab.Missing(); why != "" {
+		fmt.Println("the lab is skipped:", why)
+		return nil
+	}
+	takes := lab.Takes(scenarios)
+	if o.short {
+		takes = lab.Short(scenarios)
+	}
+	if o.out == "" {
+		if o.out, err = os.MkdirTemp("", "lastack-lab-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(o.out)
+	}
+	begin := time.Now()
+	if err := lab.Record(o.out, takes); err != nil {
+		return err
+	}
+	fmt.Printf("%d recordings in %v\n", len(takes), time.Since(begin).Round(time.Second))
+	return verdict(o.out)
+}
+
+// verdict judges the recordings of a folder and prints the tables.
+func verdict(dir string) error {
+	v, err := judge.Judge(dir)
+	if err != nil {
+		return err
+	}
+	if err := v.Print(os.Stdout); err != nil {
+		return err
+	}
+	if failures := v.Failures(); len(failures) > 0 {
+		return errors.New(strings.Join(failures, "; "))
+	}
+	return nil
 }
 
 // choose returns the scenarios of these names, or all.
