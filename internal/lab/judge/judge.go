@@ -65,6 +65,9 @@ func Judge(dir string) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(truths) == 0 {
+		return nil, fmt.Errorf("%s: no recording", dir)
+	}
 	parts, errs := make([]*Verdict, len(truths)), make([]error, len(truths))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup

@@ -43,14 +43,6 @@ func (p Path) String() string {
 	return b.String()
 }
 
-// last is the state at the end.
-func (p Path) last() fsm.State {
-	if len(p) == 0 {
-		return fsm.Closed
-	}
-	return p[len(p)-1].To
-}
-
 // has reports whether the path enters a state.
 func (p Path) has(s fsm.State) bool {
 	return slices.ContainsFunc(p, func(m Move) bool { return m.To == s })

@@ -28,7 +28,8 @@ const usage = `Usage:
 
 All but list and judge need root: they make network namespaces of their own, and
 touch no other. Where root, tracing or TAP interfaces are missing, run says so
-and does nothing. It fails when lastack disagrees with the kernel.
+and does nothing. It fails when lastack disagrees with the kernel, and then keeps
+the recordings.
 `
 
 func main() {
@@ -110,7 +111,13 @@ func (o *options) run(scenarios []lab.Scenario) (err error) {
 		if o.out, err = os.MkdirTemp("", "lastack-lab-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(o.out)
+		defer func() {
+			if err != nil {
+				err = fmt.Errorf("%w (the recordings stay in %s)", err, o.out)
+				return
+			}
+			err = os.RemoveAll(o.out)
+		}()
 	}
 	begin := time.Now()
 	if err := lab.Record(o.out, takes); err != nil {

@@ -33,6 +33,8 @@ func TestUsageErrors(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                        "which of",
 		"play":                    "which of",
+		"judge":                   "--out",
+		"judge --out no-such-dir": "no recording",
 		"record":                  "--out",
 		"demo":                    "--out",
 		"list --only no-such":     "no scenario",
