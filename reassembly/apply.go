@@ -133,6 +133,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 	if p.has(sentAny) || p.state != fsm.Closed {
 		t.receives(e, s, fresh)
 	}
+	t.keepRecent(e, s)
 	if !d.has(sentPlain) {
 		d.bits |= sentPlain
 		t.firstPlain(e, s)
@@ -164,11 +165,28 @@ func strayKind(e *entry, s *tcp.Segment) MarkKind {
 	if off := s.Seq.Sub(p.edge); off > reach || off < -(1<<30) {
 		return Stray
 	}
-	if s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && s.Seq == d.nxt && s.Options&tcp.OptTimestamps != 0 &&
-		d.has(hasTS) && int32(s.TSVal-d.tsval) < 0 {
+	if s.Flags&tcp.FIN != 0 && !d.has(sentFIN) && d.rejects(s) {
 		return Stray
 	}
 	return 0
+}
+
+// rejects reports whether PAWS makes the receiver drop a segment of d: its
+// timestamp is older than TS.Recent (RFC 7323 §5.3).
+func (d *end) rejects(s *tcp.Segment) bool {
+	return d.has(hasRecent) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.recent) < 0
+}
+
+// keepRecent follows the receiver's TS.Recent: only a segment that covers what
+// was acknowledged last counts (RFC 7323 §4.3).
+func (t *Table) keepRecent(e *entry, s *tcp.Segment) {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	if s.Options&tcp.OptTimestamps == 0 || !p.has(hasAck) || d.rejects(s) ||
+		p.ack.Less(s.Seq) || s.End().Less(p.ack) {
+		return
+	}
+	d.recent = s.TSVal
+	d.bits |= hasRecent
 }
 
 // isEarlier reports a segment of an earlier connection of the four-tuple: it

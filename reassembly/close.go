@@ -163,6 +163,10 @@ func (t *Table) sendsFIN(e *entry, s *tcp.Segment) {
 func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
 	side := s.From
 	d, p := e.end(side), e.end(side.Other())
+	if d.has(hasAck) && s.Ack.Less(d.ack) {
+		t.mark(e, Stray, s) // overtaken on its way: a repetition would acknowledge as much
+		return
+	}
 	t.extra(e).sides[side.Index()].finRepeats++
 	t.mark(e, FINAgain, s)
 	if d.has(finAcked) {

@@ -78,6 +78,7 @@ type end struct {
 	copies  uint32
 	tsval   uint32
 	tsSYN   uint32 // of its first SYN or SYN-ACK
+	recent  uint32 // the receiver's TS.Recent for it (RFC 7323 §4.3)
 	tsecr   uint32
 	bits    endBits
 	state   fsm.State
@@ -104,6 +105,7 @@ const (
 	timedOut       // closed by a timer and not by a packet
 	hasTS          // its last segment carried timestamps
 	hasTSSYN       // tsSYN is known
+	hasRecent      // recent is known
 	sentPlain      // it sent anything but SYN, SYN-ACK and RST
 	hasWScale      // its SYN carried a window scale
 	inZeroWindow   // its last window was zero

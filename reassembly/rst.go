@@ -91,6 +91,13 @@ func (t *Table) judgeRST(e *entry, s *tcp.Segment) rstVerdict {
 		}
 		return rstIgnored
 	}
+	if p.state == fsm.TimeWait && d.has(sentFIN) {
+		// RCV.NXT is known, and only it will do (Linux, tcp_timewait_state_process).
+		if s.Seq == d.finEnd {
+			return rstAccepted
+		}
+		return rstIgnored
+	}
 	low, high := p.ack, p.ack
 	if d.has(hasSeq) {
 		high = d.nxt.Max(p.ack)

@@ -124,7 +124,7 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 	}
 	var missing uint32
 	var noticed int64
-	if e.extra != 0 {
+	if e.extra != 0 && !d.rejects(s) { // what the receiver drops fills no hole of its
 		missing, noticed = t.extra(e).holes[s.From.Index()].fill(s.Seq, right)
 	}
 	repeated := uint32(d.nxt.Sub(s.Seq))
