@@ -90,6 +90,10 @@ What to do
 What would prove it
   A capture next to the closer, in which the acknowledgement is missing.`
 
+// settling is how long the capture must run after the last repetition before
+// nothing more that contradicts is to be expected, ns.
+const settling = 1e9
+
 // manyRepeats is how many repetitions make a lost last ACK worth a warning.
 const manyRepeats = 3
 
@@ -105,6 +109,9 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	}
 	gap := l.again.At - l.ack.At
 	sure := sureOfLoss(f, gap)
+	if f.Until-l.last.At < settling {
+		sure = max(sure, Likely) // an RST may yet say that the acknowledgement was only late
+	}
 	what := "the acknowledgement of it passes"
 	if l.ack.Packet.Flags.Has(tcp.FIN) {
 		what = "a FIN that acknowledges it passes"
