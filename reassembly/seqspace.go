@@ -3,10 +3,13 @@ package reassembly
 import "github.com/lastack/lastack/reassembly/tcp"
 
 // holes are the stretches of one direction that were passed over and not seen
-// yet, oldest first. Beyond a few the oldest is given up: it stays unseen.
+// yet, oldest first. Beyond a few the oldest is given up: it counts as open
+// until the receiver acknowledges what lies behind it.
 type holes struct {
-	list [6]hole
-	n    uint8
+	list    [6]hole
+	n       uint8
+	gaveUp  bool
+	givenUp tcp.Seq // the end of the furthest one given up
 }
 
 type hole struct {
@@ -17,6 +20,11 @@ type hole struct {
 // add notes a hole.
 func (h *holes) add(left, right tcp.Seq, at int64) {
 	if int(h.n) == len(h.list) {
+		end := h.list[0].right
+		if h.gaveUp {
+			end = end.Max(h.givenUp)
+		}
+		h.gaveUp, h.givenUp = true, end
 		copy(h.list[:], h.list[1:])
 		h.n--
 	}
@@ -53,6 +61,9 @@ func (h *holes) fill(left, right tcp.Seq) (octets uint32, noticed int64) {
 // openBefore reports whether something before seq is missing that the receiver
 // has not acknowledged.
 func (h *holes) openBefore(seq, ack tcp.Seq) bool {
+	if h.gaveUp && ack.Less(h.givenUp) {
+		return true
+	}
 	for _, o := range h.list[:h.n] {
 		if o.left.Less(seq) && ack.Less(o.right) {
 			return true
