@@ -154,6 +154,18 @@ var lags = []lag{
 		(*Socket).ignoredACK},
 }
 
+// refusedSYN is the kind of a restart of TIME_WAIT that only Linux makes.
+const refusedSYN = "refused-syn"
+
+// restartsForSYN reports whether the kernel's last restart of TIME_WAIT goes with
+// a SYN of the peer.
+func (s *Socket) restartsForSYN() bool {
+	n := len(s.life.restarts)
+	return n > 0 && s.passed(s.life.restarts[n-1], func(x *tcp.Segment) bool {
+		return x.From != s.side && x.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
+	})
+}
+
 // ignoredACK: until the kernel's move the server sent nothing but SYN-ACKs.
 func (s *Socket) ignoredACK(d Distance) bool {
 	if d.NS > 0 || d.Kernel.From != fsm.SynRcvd || d.Kernel.To != fsm.Established {
@@ -172,6 +184,7 @@ func kinds() map[string]string {
 	for _, x := range lags {
 		out[x.kind] = x.reason
 	}
+	out[refusedSYN] = "Linux begins TIME_WAIT anew for a SYN whose timestamp it refuses, the RFC for a repeated FIN alone"
 	return out
 }
 

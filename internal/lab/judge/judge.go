@@ -232,7 +232,10 @@ func (v *Verdict) socket(name string, s *Socket, at Vantage) {
 			v.Late = append(v.Late, fmt.Sprintf("%s: %s %d ms apart (%v, frame %d)", where, k, d.NS/1e6, d.Ours.Basis, d.Ours.Ref.Frame()))
 		}
 	}
-	if w := s.restarts(); w != "" {
+	switch w := s.restarts(); {
+	case w != "" && s.restartsForSYN():
+		v.Lags[refusedSYN]++
+	case w != "":
 		v.Late = append(v.Late, where+": "+w)
 	}
 }

@@ -22,9 +22,19 @@ import (
 
 const shipped = "../../../testdata/captures/lab"
 
+// recording is the path of a shipped recording of a scenario, without endings.
+func recording(t *testing.T, scenario string) string {
+	t.Helper()
+	truths, err := filepath.Glob(filepath.Join(shipped, scenario+"-v[46]"+lab.TruthFile))
+	if err != nil || len(truths) != 1 {
+		t.Fatalf("recordings of %s: %v, %v", scenario, truths, err)
+	}
+	return strings.TrimSuffix(truths[0], lab.TruthFile)
+}
+
 // A recording that is tampered with is not believed.
 func TestJudgeNotices(t *testing.T) {
-	const name = "close-by-server-v4"
+	name := filepath.Base(recording(t, "close-by-server"))
 	truth, err := os.ReadFile(filepath.Join(shipped, name+lab.TruthFile))
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +124,7 @@ func judged(t *testing.T, dir, name, truth string) *Verdict {
 
 // A snapshot is what a capture that was cut off there would give.
 func TestSnapshotsAreCuts(t *testing.T) {
-	name := filepath.Join(shipped, "last-ack-lost-often-v6"+lab.ClientCapture)
+	name := recording(t, "last-ack-lost-often") + lab.ClientCapture
 	p := reassembly.Profiles()[0]
 	var snapshots [][]diagnose.Finding
 	var whole Reading

@@ -250,6 +250,19 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+func TestRestartsForSYN(t *testing.T) {
+	for flags, want := range map[tcp.Flags]bool{tcp.SYN: true, tcp.SYN | tcp.ACK: false, tcp.FIN | tcp.ACK: false} {
+		x := seg(12, flags)
+		f := flowOf(1, 0)
+		x.From = f.Client.Other()
+		s := scene(Path{}, nil, x)
+		s.life.restarts = []Move{{At: 12 * sec, Until: 12*sec + 200e6}}
+		if s.restartsForSYN() != want {
+			t.Errorf("%v: %v", flags, !want)
+		}
+	}
+}
+
 func TestProfile(t *testing.T) {
 	p, err := profile(&lab.About{Tuned: []lab.Tuning{
 		{Name: "tcp_fin_timeout", Value: "6"}, {Name: "tcp_syn_retries", Value: "3"}, {Name: "tcp_synack_retries", Value: "2"},
