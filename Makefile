@@ -52,6 +52,9 @@ fuzz: deps
 # Real kernels as the judge of every state, in network namespaces of their own.
 # It needs root and kernel tracing, and says so where it skips. SHORT=1: a minute.
 lab: deps
+ifeq ($(shell command -v nft || ls /usr/sbin/nft 2>/dev/null),)
+	@[ "$$(id -u)" != 0 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables >/dev/null; }
+endif
 	$(GO) run ./internal/lab/cmd/lastack-lab run $(if $(SHORT),--short)
 
 # Ratios against other tools, on generated captures.
