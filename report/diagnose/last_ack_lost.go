@@ -104,7 +104,7 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	if !ok || l.second != second {
 		return
 	}
-	if r := &f.Reset; r.Ref != 0 && r.By == s && r.At > l.again.At && answersNoSocket(r) {
+	if r := &f.Reset; r.Ref != 0 && r.By == s && r.At > l.again.At && r.At-l.again.At < settling && answersNoSocket(r) {
 		return // its host had closed by then: the acknowledgement had arrived, and crossed the repetition
 	}
 	gap := l.again.At - l.ack.At
