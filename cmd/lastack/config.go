@@ -52,6 +52,8 @@ type config struct {
 
 	help, version, listRules, listInterfaces bool
 	explain                                  string
+
+	cpuProfile, memProfile string // hidden flags, see profile.go
 }
 
 // raw is what the flags hold before they are checked.
@@ -100,6 +102,8 @@ func flagSet(c *config, w *raw) *pflag.FlagSet {
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "")
 	f.BoolVar(&c.version, "version", false, "")
 	f.BoolVarP(&c.help, "help", "h", false, "")
+	f.StringVar(&c.cpuProfile, "cpu-profile", "", "")
+	f.StringVar(&c.memProfile, "mem-profile", "", "")
 	return f
 }
 

@@ -49,7 +49,17 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		io.WriteString(stderr, usage)
 		return exitUsage
 	}
-	return analyse(cfg, stdin, stdout, say)
+	endProfiles, err := startProfiles(cfg)
+	if err != nil {
+		say.error(err)
+		return exitInput
+	}
+	code := analyse(cfg, stdin, stdout, say)
+	if err := endProfiles(); err != nil {
+		say.error(err)
+		return exitInput
+	}
+	return code
 }
 
 // printed is the exit code of having written to standard output. That nobody
