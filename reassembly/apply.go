@@ -8,9 +8,12 @@ import (
 // apply works segment s into the connection that it belongs to.
 func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	e := t.entries.get(i)
+	if isCopy || s.Flags&tcp.RST != 0 {
+		t.keepSpoken(e, s.From)
+	}
 	t.account(e, s)
 	if isCopy {
-		e.end(s.From).copies++
+		t.side(e, s.From).copies++
 		e.bits |= flowCopies
 		t.n.Duplicates++
 		return
@@ -32,7 +35,7 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	}
 	d := e.end(s.From)
 	if s.Flags&tcp.RST == 0 {
-		d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
+		t.speaks(e, s)
 	}
 	if s.Options&tcp.OptTimestamps != 0 && !stray {
 		d.tsval, d.tsecr = s.TSVal, s.TSEcr
@@ -61,13 +64,13 @@ func (t *Table) account(e *entry, s *tcp.Segment) {
 	d.packets++
 	d.lastAt, d.lastRef = max(d.lastAt, s.At), s.Ref
 	if s.Flags&tcp.SYN != 0 {
-		d.syn++
+		t.count(e, s.From, countSYN, &d.syn)
 	}
 	if s.Flags&tcp.FIN != 0 {
-		d.fin++
+		t.count(e, s.From, countFIN, &d.fin)
 	}
 	if s.Flags&tcp.RST != 0 {
-		d.rst++
+		t.count(e, s.From, countRST, &d.rst)
 	} else {
 		d.ttl = s.TTL
 	}
@@ -286,7 +289,7 @@ func (t *Table) window(e *entry, s *tcp.Segment) {
 		d.bits |= hasEdge
 	}
 	if size == 0 && s.Flags&(tcp.SYN|tcp.FIN) == 0 {
-		t.extra(e).sides[s.From.Index()].zeroWindows++
+		t.side(e, s.From).zeroWindows++
 		if !d.has(inZeroWindow) {
 			d.bits |= inZeroWindow
 			t.mark(e, ZeroWindow, s)
