@@ -274,13 +274,19 @@ func (d *end) learn(seq tcp.Seq) {
 	d.bits |= hasSeq
 }
 
-// window keeps the right edge of what the sender of s is ready to take.
-func (t *Table) window(e *entry, s *tcp.Segment) {
-	d, p := e.end(s.From), e.end(s.From.Other())
+// windowSize is the window that s advertises, scaled (RFC 7323 §2.3).
+func windowSize(e *entry, s *tcp.Segment) uint32 {
 	size := uint32(s.Window)
-	if s.Flags&tcp.SYN == 0 && d.has(hasWScale) && p.has(hasWScale) {
+	if d := e.end(s.From); s.Flags&tcp.SYN == 0 && d.has(hasWScale) && e.end(s.From.Other()).has(hasWScale) {
 		size <<= d.scale()
 	}
+	return size
+}
+
+// window keeps the right edge of what the sender of s is ready to take.
+func (t *Table) window(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	size := windowSize(e, s)
 	if edge := s.Ack.Add(size); s.Flags&tcp.ACK != 0 {
 		if d.has(hasEdge) {
 			edge = edge.Max(d.edge)

@@ -94,6 +94,9 @@ func (t *Table) Step(s *tcp.Segment) {
 	t.n.Segments++
 	isCopy := t.copies.seen(s)
 	if i != 0 && !isCopy {
+		if t.quick(t.entries.get(i), s) {
+			return
+		}
 		i = t.incarnation(i, hash, s)
 	}
 	if i == 0 {
