@@ -21,7 +21,7 @@ func TestSketchIsBounded(t *testing.T) {
 			t.Fatalf("%d places and %d spare cells after %d", len(s.cells), len(s.spare), i)
 		}
 	}
-	if c := s.cells[busy]; c == nil || c.n != 2000 || len(c.seen) != flowsNamed || c.seen[19].at != 19*50 {
+	if c := s.get(busy); c == nil || c.n != 2000 || len(c.seen) != flowsNamed || c.seen[19].at != 19*50 {
 		t.Errorf("the busy place holds %+v", c)
 	}
 }
