@@ -40,6 +40,7 @@ type Options struct {
 	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
 	// each group; AllFindings keeps every one. Groups are exact without.
 	ListFindings, AllFindings bool
+	Series                    bool       // gather Report.Series
 	Flows                     FlowWriter // nil when nobody wants them
 }
 
@@ -104,6 +105,14 @@ func New(opt Options) *Analysis {
 		}
 	}
 	return a
+}
+
+// StatesAt sets the instant of Report.States, ns since 1970, instead of the
+// input's end. It is called before the first Add.
+func (a *Analysis) StatesAt(t int64) {
+	for _, p := range a.parts {
+		p.judge.people.at, p.judge.people.past = t, true
+	}
 }
 
 // Add takes one segment, in capture order. The segment is copied.
