@@ -125,7 +125,7 @@ func (r *Report) Tell(n *Note) string {
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
 	if h.EvictedFlows > 0 {
-		r.note("%s judged early, because more were open at once than --max-flows allows",
+		r.note("%s judged early and counted in no state since, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))
 	}
 	if h.OneWay > 0 {

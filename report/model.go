@@ -196,8 +196,8 @@ type States struct {
 	Host   netip.Addr // invalid for the sum over all hosts
 	Counts [fsm.States]uint64
 	// Presumed are those of Counts whose state follows from a segment that
-	// nothing proved to have arrived; Assumed those that a later packet implies,
-	// whose opening was not seen, or that were judged early. The rest is certain.
+	// nothing proved to have arrived; Assumed those that a later packet implies
+	// or whose opening was not seen. The rest is certain.
 	Presumed, Assumed [fsm.States]uint64
 }
 

@@ -60,7 +60,8 @@ type listener struct {
 }
 
 // add counts a finalised flow's endpoints. Those that are CLOSED at the instant
-// count nothing; those of a flow that was judged early count as they stood.
+// count nothing, and those of a flow that was judged early count until then:
+// nobody watched what became of them, and if they speak again they are a new flow.
 func (p *population) add(f *reassembly.Flow) {
 	for i := range f.Ends {
 		side := tcp.SideA + tcp.Side(i)
@@ -87,10 +88,8 @@ func (p *population) state(f *reassembly.Flow, s tcp.Side) (st fsm.State, sure s
 			return p.at >= x.To
 		})
 		return st, sure
-	case last <= fsm.Listen:
+	case last <= fsm.Listen, f.Ended == reassembly.EndEvicted:
 		return fsm.Closed, certain
-	case f.Ended == reassembly.EndEvicted:
-		return last, assumed
 	}
 	return last, shadeOf(lastBasis(f, s, last))
 }

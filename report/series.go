@@ -17,7 +17,8 @@ const (
 	blockSteps  = 1 << 5
 )
 
-// move is one believed step of an endpoint.
+// move is one believed step of an endpoint. To no state it goes when its flow is
+// no longer watched.
 type move struct {
 	host     address
 	at       int64
@@ -32,6 +33,9 @@ func appendMoves(dst []move, f *reassembly.Flow) []move {
 			dst = append(dst, move{host, at, from, to})
 			return true
 		})
+		if st := f.Endpoint(s).State; f.Ended == reassembly.EndEvicted && st > fsm.Listen {
+			dst = append(dst, move{host: host, at: f.Until, from: st}) // out of sight
+		}
 	}
 	return dst
 }

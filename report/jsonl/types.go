@@ -175,8 +175,8 @@ type Group struct {
 
 // States is how many sockets a host holds in each state at a time. Presumed and
 // Assumed are those of Counts that are not certain: a segment took them there of
-// which nothing proves that it arrived; or a later packet implies the state, the
-// connection's opening was not seen, or it was judged early.
+// which nothing proves that it arrived; or a later packet implies the state, or
+// the connection's opening was not seen.
 type States struct {
 	Type     string           `json:"type" jsonschema:"enum=states"`
 	Time     Time             `json:"time"`
