@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"github.com/lastack/lastack/reassembly"
@@ -107,8 +108,12 @@ func New(opt Options) *Analysis {
 	return a
 }
 
-// StatesAt sets the instant of Report.States, ns since 1970, instead of the
-// input's end. It is called before the first Add.
+// EndOfInput is later than any instant.
+const EndOfInput = math.MaxInt64
+
+// StatesAt asks for Report.States, to be printed, at an instant in ns since 1970;
+// without it they are those of the input's end. It is called before the first
+// Add.
 func (a *Analysis) StatesAt(t int64) {
 	for _, p := range a.parts {
 		p.judge.people.at, p.judge.people.past = t, true

@@ -51,9 +51,10 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	}
 	people := takeCensus(judges, end)
 	r.States = people.states()
+	r.Asked = people.past
 	if at := people.asked; at < r.Start && in.Packets > 0 {
 		r.note("the states are asked for at a time before the first packet")
-	} else if at > end {
+	} else if at > end && at != EndOfInput {
 		r.note("the states are those of the end: they were asked for at a later time (--until tells how long the capture ran)")
 	}
 	if people.incomplete {

@@ -35,6 +35,7 @@ type Report struct {
 	Tally    Tally            // of all findings
 	Rules    []string         // IDs of those that were run and are reported
 	States   []States         // the sum over all hosts first
+	Asked    bool             // States were asked for: renderers for people print them
 	Series   *Series          // nil unless asked for
 	Ports    []diagnose.Ports // the highest use first
 	Verdict  []string         // sentences; one function writes them for all renderers

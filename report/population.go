@@ -183,7 +183,8 @@ func (p *population) clone() population {
 
 // census is the populations of all partitions as one.
 type census struct {
-	asked      int64 // the instant that was asked for
+	past       bool  // an instant was asked for
+	asked      int64 // and which
 	at         int64 // that of the counts: asked, or the end when that is earlier
 	total      headcount
 	hosts      map[address]*headcount
@@ -199,7 +200,7 @@ func takeCensus(judges []*judge, end int64) *census {
 	for _, j := range judges {
 		p := &j.people
 		if p.past {
-			c.asked = p.at
+			c.asked, c.past = p.at, true
 		}
 		c.incomplete = c.incomplete || p.manyHosts || p.manyListeners
 		c.total.plus(&p.total)
