@@ -98,7 +98,9 @@ func (s *Series) Each(h *HostSeries, visit func(*Moment) bool) {
 		if n < s.first {
 			continue
 		}
-		m.Time = min(n*s.Step, s.end)
+		if m.Time = s.end; n < s.last {
+			m.Time = n * s.Step
+		}
 		for st := range counts {
 			m.Counts[st] = uint64(max(0, counts[st]))
 		}

@@ -33,19 +33,23 @@ func stories(t *testing.T) (out []story) {
 		t.Fatal(err)
 	}
 	for _, s := range all {
-		in := story{name: s.Name, start: s.Frames[0].At}
-		dec := decode.New(decode.Options{})
-		for i, f := range s.Frames {
-			var seg tcp.Segment
-			kind := dec.Decode(1, f.Data, uint32(f.Len), f.At, tcp.Ref(0, uint64(i+1)), &seg)
-			if kind == decode.Segment || kind == decode.Quote {
-				in.segments = append(in.segments, seg)
-			}
-			in.start, in.end = min(in.start, f.At), max(in.end, f.At)
-		}
-		out = append(out, in)
+		out = append(out, storyOf(s))
 	}
 	return out
+}
+
+func storyOf(s *scenario.Scenario) story {
+	in := story{name: s.Name, start: s.Frames[0].At}
+	dec := decode.New(decode.Options{})
+	for i, f := range s.Frames {
+		var seg tcp.Segment
+		kind := dec.Decode(1, f.Data, uint32(f.Len), f.At, tcp.Ref(0, uint64(i+1)), &seg)
+		if kind == decode.Segment || kind == decode.Quote {
+			in.segments = append(in.segments, seg)
+		}
+		in.start, in.end = min(in.start, f.At), max(in.end, f.At)
+	}
+	return in
 }
 
 // analyse reports on an input with its states at a time, 0 for its end.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,9 @@ const timeForms = "2026-01-31T14:10:00Z, 14:10:00, 1769868600 or +90s"
 func (i instant) in(first int64) int64 {
 	switch i.kind {
 	case relative:
+		if first > math.MaxInt64-i.ns {
+			return math.MaxInt64
+		}
 		return first + i.ns
 	case timeOfDay:
 		// The capture's first second, or minute, is as good as any later one.

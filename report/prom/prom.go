@@ -8,6 +8,7 @@ package prom
 import (
 	"cmp"
 	"io"
+	"net/netip"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,7 +80,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, s := range busiest(r.States) {
+	for _, s := range append(busiest(r.States), idle(r)...) {
 		for st := fsm.Closed; st <= fsm.TimeWait; st++ {
 			gauge(sockets, float64(s.Counts[st]), s.Name(), st.String())
 		}
@@ -112,10 +113,28 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// idle is the hosts of the series that hold nothing: a metric that vanishes at 0
+// cannot be watched. Where hosts are not told apart nothing is known of them.
+func idle(r *report.Report) (out []report.States) {
+	if r.Series == nil || len(r.States) == 0 || len(r.States) == 1 && r.States[0].Sockets() > 0 {
+		return nil
+	}
+	busy := map[netip.Addr]bool{}
+	for i := range r.States {
+		busy[r.States[i].Host] = true
+	}
+	for i := range r.Series.Hosts {
+		if h := r.Series.Hosts[i].Host; !busy[h] {
+			out = append(out, report.States{Time: r.States[0].Time, Host: h})
+		}
+	}
+	return out
+}
+
 // busiest is the sum and the hosts with the most sockets.
 func busiest(list []report.States) []report.States {
 	if len(list) <= hostsTold+1 {
-		return list
+		return slices.Clip(list)
 	}
 	hosts := slices.Clone(list[1:])
 	slices.SortStableFunc(hosts, func(a, b report.States) int { return cmp.Compare(b.Sockets(), a.Sockets()) })

@@ -74,6 +74,9 @@ func TestWrite(t *testing.T) {
 			want["lastack_findings_total|rule="+r.Groups[i].Rule] += float64(r.Groups[i].Count)
 		}
 		for st := fsm.Closed; st <= fsm.TimeWait; st++ {
+			for i := 0; r.Series != nil && i < len(r.Series.Hosts); i++ {
+				want["lastack_sockets|host="+r.Series.Hosts[i].Name()+"|state="+st.String()] = 0
+			}
 			for i := range r.States {
 				want["lastack_sockets|host="+r.States[i].Name()+"|state="+st.String()] = float64(r.States[i].Counts[st])
 			}
