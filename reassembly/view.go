@@ -100,7 +100,7 @@ func (v *view) list(recs []record) {
 		switch {
 		case r.isStep():
 			v.steps = append(v.steps, Step{At: r.at, Ref: r.ref, Side: r.side(), From: r.from(), To: r.to(),
-				On: r.on(), Basis: r.basis(), Packet: r.packet()})
+				On: r.on(), Basis: r.basis(), Retired: r.who&whoRetired != 0, Packet: r.packet()})
 		case r.kind >= markBase:
 			v.marks = append(v.marks, Mark{At: r.at, Ref: r.ref, Side: r.side(),
 				Kind: MarkKind(r.kind - markBase), Packet: r.packet()})

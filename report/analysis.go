@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"github.com/lastack/lastack/reassembly"
@@ -40,6 +41,7 @@ type Options struct {
 	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
 	// each group; AllFindings keeps every one. Groups are exact without.
 	ListFindings, AllFindings bool
+	Series                    bool       // gather Report.Series
 	Flows                     FlowWriter // nil when nobody wants them
 }
 
@@ -104,6 +106,18 @@ func New(opt Options) *Analysis {
 		}
 	}
 	return a
+}
+
+// EndOfInput is later than any instant.
+const EndOfInput = math.MaxInt64
+
+// StatesAt asks for Report.States, to be printed, at an instant in ns since 1970;
+// without it they are those of the input's end. It is called before the first
+// Add.
+func (a *Analysis) StatesAt(t int64) {
+	for _, p := range a.parts {
+		p.judge.people.at, p.judge.people.past = t, true
+	}
 }
 
 // Add takes one segment, in capture order. The segment is copied.

@@ -87,6 +87,9 @@ func (j *judge) take(f *reassembly.Flow) {
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
 	}
+	if j.opt.Series {
+		j.out.moves = appendMoves(j.out.moves, f)
+	}
 	j.out.end(f)
 	if j.full != nil && j.out.big() {
 		j.out = j.full(j.out)
