@@ -79,7 +79,7 @@ type end struct {
 	tsval   uint32
 	tsSYN   uint32 // of its first SYN or SYN-ACK
 	recent  uint32 // the receiver's TS.Recent for it (RFC 7323 §4.3)
-	tsecr   uint32
+	tsecr   uint32 // as its FIN echoed it, or its last segment
 	bits    endBits
 	state   fsm.State
 	wscale  uint8
