@@ -50,7 +50,11 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
 	}
 	for i := range r.Groups {
-		r.Groups[i].Verdict = r.sentence(&r.Groups[i])
+		g := &r.Groups[i]
+		g.Verdict = r.sentence(g)
+		if p, ok := g.onsets.pace(g.First, end); ok {
+			g.Pace = &p
+		}
 	}
 	r.Verdict = r.verdict()
 	return r

@@ -319,19 +319,38 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	if k.side == serverRole {
 		owner = k.addr().String()
 	}
-	d.Verdict = fmt.Sprintf("%s %s connections that were idle for %s: %s of them, after %s to %s; the timer is the %s's%s",
-		owner, did, idleWords(mean), count(best.n), Span(best.shortest), Span(best.longest), name, knownTimer(mean))
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s without use: %s of them, after %s; the timer is the %s's",
+		owner, did, tenthsOf(mean), count(best.n), spread(best.shortest, best.longest), name)
+	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s without use", owner, did, tenthsOf(mean)), best.harmed
+	if who := knownTimer(mean); who != "" {
+		d.Verdict += ", a default of " + who
+		d.Aside += ", a default of " + who
+	}
+	d.Aside += "."
 	if best.harmed > 0 {
 		d.Verdict += fmt.Sprintf(", and the %s did not notice %s", other, times(uint32(min(best.harmed, math.MaxUint32))))
 	}
 	return d, true
 }
 
-// idleWords rounds an idle time as people set timers.
-func idleWords(ns int64) string { return "about " + Span((ns+50e6)/100e6*100e6) }
+// spread is "30 s", or "29.9 s to 30.1 s".
+func spread(shortest, longest int64) string {
+	if a, b := Span(shortest), Span(longest); a != b {
+		return a + " to " + b
+	}
+	return Span(shortest)
+}
 
-// knownTimer names who is known to have a default near a length, if anybody.
+// knownTimer names who is known to have a default near a length in ns, "" if
+// nobody. All of them can be configured.
 func knownTimer(ns int64) string {
+	names, _ := timerNear(ns)
+	return names
+}
+
+// timerNear is the timer near a length in ns: who has it as a default, and the
+// timer itself in seconds.
+func timerNear(ns int64) (names string, seconds int64) {
 	for _, k := range []struct {
 		seconds int64
 		names   string
@@ -344,8 +363,8 @@ func knownTimer(ns int64) string {
 	} {
 		d := k.seconds * 1e9
 		if off := max(ns-d, d-ns); off <= max(d*3/100, 300e6) {
-			return fmt.Sprintf(", %d s being a default of %s", k.seconds, k.names)
+			return k.names, k.seconds
 		}
 	}
-	return ""
+	return "", 0
 }

@@ -23,7 +23,7 @@ type Result struct {
 	Flows    []*reassembly.Flow // in the order of their first packets
 	Findings []diagnose.Finding // in the order of their flows, those over several last
 	Ports    []diagnose.Ports
-	// Explained are those that one over several flows replaced.
+	// Explained are those that one over several flows replaced, or that are usual.
 	Explained []diagnose.Finding
 }
 
@@ -87,6 +87,16 @@ func Frames(frames []scenario.Frame, p reassembly.Profile) (res Result, err erro
 			return explained
 		})
 		res.Findings = append(res.Findings, d)
+	})
+	delays := c.Patterns.Delays()
+	res.Findings = slices.DeleteFunc(res.Findings, func(o diagnose.Finding) bool {
+		usual := o.Slot != 0 && slices.ContainsFunc(delays, func(d diagnose.Delays) bool {
+			return d.Rule == o.Rule && d.Who == o.Who && d.Service == o.Service && !d.Stands(o.Slot)
+		})
+		if usual {
+			res.Explained = append(res.Explained, o)
+		}
+		return usual
 	})
 	res.Ports = c.Patterns.Ports(c, now)
 	return res, nil
