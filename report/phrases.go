@@ -26,7 +26,7 @@ func phraseFor(rule string) phrase {
 func phrases() map[string]phrase {
 	return map[string]phrase{
 		"fin-unanswered": {"did not answer the {peer}'s FIN", "a FIN was acknowledged and not answered",
-			"The FINs were acknowledged: the kernel is alive, the application does not close.", true, "still in CLOSE_WAIT"},
+			"The kernel acknowledged each FIN; the application does not close.", true, "still in CLOSE_WAIT"},
 		"fin-answered-late": {"answered the {peer}'s FIN late", "a FIN was answered late", "", true, ""},
 		"late-close-reset": {"closed so late that the {peer} had given up and answered with an RST",
 			"a close came so late that an RST answered it", "", true, ""},

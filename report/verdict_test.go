@@ -128,7 +128,7 @@ func TestVerdict(t *testing.T) {
 			return r
 		}(), "No teardown problems in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
 		{"several", reportOf(1904, leak), "10.0.0.1:80 did not answer the client's FIN on 212 of 1,904 flows, " +
-			"the longest for 8m41s. The FINs were acknowledged: the kernel is alive, the application does not close."},
+			"the longest for 8m41s. The kernel acknowledged each FIN; the application does not close."},
 		{"one", reportOf(7, single), "It did not answer."},
 		{"clients", reportOf(7, by(diagnose.ClientApp, netip.Addr{})),
 			"Clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
@@ -147,12 +147,12 @@ func TestVerdict(t *testing.T) {
 				"What the server had sent was not read."},
 		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
 			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
-			"The FINs were acknowledged: the kernel is alive, the application does not close. " +
+			"The kernel acknowledged each FIN; the application does not close. " +
 			"Of 40 answers half came within about 12 ms, 95% within 20 ms, the last after 3 s."},
 		{"over", over(), "10.0.0.1:80 did not answer the client's FIN on 60 of 100 flows, from 14:00:00 to 14:00:59 UTC, " +
 			"the longest for 8 s. "},
 		{"an incident", incident(), "10.0.0.9 did not answer the server's FIN on 60 of 84 flows to 10.0.0.1:80. " +
-			"The FINs were acknowledged: the kernel is alive, the application does not close. Three clients began together. " +
+			"The kernel acknowledged each FIN; the application does not close. Three clients began together. " +
 			"A timer is behind it. They also sent data to a server that had closed already on 5 flows."},
 		{"nobody", reportOf(7, by(diagnose.Middlebox, netip.Addr{})),
 			"On 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by a middlebox)."},

@@ -319,9 +319,9 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	if k.side == serverRole {
 		owner = k.addr().String()
 	}
-	d.Verdict = fmt.Sprintf("%s %s connections after about %s without use: %s of them, after %s; the timer is the %s's",
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle: %s of them, after %s; the timer is the %s's",
 		owner, did, tenthsOf(mean), count(best.n), spread(best.shortest, best.longest), name)
-	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s without use", owner, did, tenthsOf(mean)), best.harmed
+	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, tenthsOf(mean)), best.harmed
 	if who := knownTimer(mean); who != "" {
 		d.Verdict += ", a default of " + who
 		d.Aside += ", a default of " + who
@@ -356,7 +356,7 @@ func timerNear(ns int64) (names string, seconds int64) {
 		names   string
 	}{
 		{5, "Apache httpd and Node.js"}, {10, "MySQL's connect_timeout"}, {15, "older Apache httpd and some proxies"},
-		{30, "many proxies and HTTP servers"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
+		{30, "many proxies"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
 		{240, "Azure Load Balancer"}, {300, "many pools and proxies"}, {350, "AWS Network Load Balancer and NAT Gateway"},
 		{600, "HikariCP's idleTimeout and Google's load balancers"}, {900, "several firewalls"}, {3600, "many firewalls, and Envoy"},
 		{28800, "MySQL's wait_timeout"},

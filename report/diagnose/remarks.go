@@ -23,6 +23,9 @@ func Remarks(f *reassembly.Flow) []string {
 	return out
 }
 
+// leastTold is the shortest idle time that is remarked on, ns.
+const leastTold = 3e9
+
 // idleRemark tells for how long a connection was idle before its first close,
 // by packets and by timestamps.
 func idleRemark(f *reassembly.Flow) string {
@@ -33,7 +36,7 @@ func idleRemark(f *reassembly.Flow) string {
 	since, ref, by := lastUse(f, side, at)
 	gap := at - since
 	heard, hz, timed := heardNS(f, side)
-	if since == 0 && !timed || since != 0 && gap < leastIdle && (!timed || heard < leastIdle) {
+	if (since == 0 || gap < leastTold) && (!timed || heard < leastTold) {
 		return ""
 	}
 	out := fmt.Sprintf("The %s closed first, ", role(f, side))

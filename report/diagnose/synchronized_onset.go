@@ -264,7 +264,7 @@ func onsetFinding(peer place, group []onset) Finding {
 	d.Verdict = fmt.Sprintf("%s began to leave FINs of %s unanswered within %s of each other, having closed properly for %s: the cause is what they share",
 		which, name, Span(last.at-first.at), Span(min(first.well, last.well)))
 	d.Behind = sum.n
-	d.Aside = fmt.Sprintf("%s %s began within %s of each other, after %s of proper closes: the cause is what they share.",
+	d.Aside = fmt.Sprintf("%s %s began within %s, after %s without a leak: look at what they share.",
 		capital(number(len(group))), hosts, Span(last.at-first.at), Span(min(first.well, last.well)))
 	return d
 }

@@ -75,6 +75,7 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 	dec := decode.New(decode.Options{})
 	var f capture.Frame
 	var seg tcp.Segment
+	var in report.Input
 	var end int64
 	for {
 		if err := src.Next(&f); errors.Is(err, io.EOF) {
@@ -82,6 +83,9 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 		} else if err != nil {
 			a.Close()
 			return nil, err
+		}
+		if in.Packets++; in.Packets == 1 || f.At < in.Start {
+			in.Start = f.At
 		}
 		end = max(end, f.At)
 		ref := tcp.Ref(f.File, f.Number)
@@ -92,5 +96,5 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 			a.Advance(f.At, ref)
 		}
 	}
-	return a.Finish(end, report.Input{})
+	return a.Finish(end, in)
 }
