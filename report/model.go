@@ -85,6 +85,8 @@ type Health struct {
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
+
+	filter *flagsOnly // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.

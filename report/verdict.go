@@ -73,18 +73,31 @@ func (r *Report) nothing() string {
 // cannot leads the verdict when the capture cannot answer. judged is false when
 // it cannot for most flows.
 func (r *Report) cannot() (out []string, judged bool) {
-	if p := r.percent(r.Health.OneWay); p >= blind {
+	if p := r.percent(r.Health.OneWay); p >= blind && r.Health.filter == nil {
 		out = append(out, "Only one direction was captured"+share(p)+"; teardown cannot be judged"+there(p)+".")
 	}
-	if p := r.percent(r.Health.Filtered); p >= blind {
-		out = append(out, "Only SYN, FIN and RST were captured"+share(p)+
-			"; whether a FIN was acknowledged cannot be seen"+there(p)+".")
+	if p := r.percent(r.Health.Filtered); r.filtered() {
+		kinds, half := "SYN, FIN and RST", ""
+		if f := r.Health.filter; f != nil {
+			kinds = f.kinds()
+			if f.half > 0 {
+				half = " On " + Count(f.half) + " of " + Plural(r.Flows, "flow", "flows") + " only one side's FIN came."
+			}
+		}
+		out = append(out, "Only "+kinds+" were captured"+share(p)+
+			"; whether a FIN was acknowledged cannot be seen"+there(p)+"."+half)
 	}
 	if r.Health.KernelDrops > 0 {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")
 	}
-	return out, r.percent(r.Health.OneWay) < blind && r.percent(r.Health.Filtered) < blind
+	return out, r.percent(r.Health.OneWay) < blind && !r.filtered()
+}
+
+// filtered reports that the capture was filtered on flags, so that it cannot
+// answer.
+func (r *Report) filtered() bool {
+	return r.Health.filter != nil || r.percent(r.Health.Filtered) >= blind
 }
 
 // share is of how many flows something is said, "" for all.
