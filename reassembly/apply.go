@@ -19,6 +19,7 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 		return
 	}
 	t.expire(e, s.At)
+	closed := e.end(s.From).has(sentFIN)
 	stray := false
 	switch f := s.Flags; {
 	case malformed(f):
@@ -38,7 +39,9 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 		t.speaks(e, s)
 	}
 	if s.Options&tcp.OptTimestamps != 0 && !stray {
-		d.tsval, d.tsecr = s.TSVal, s.TSEcr
+		if d.tsval = s.TSVal; !closed {
+			d.tsecr = s.TSEcr // the FIN's stays: it tells when the sender last heard of its peer
+		}
 		d.bits |= hasTS
 	}
 	t.settle(i, e)

@@ -121,8 +121,8 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 // undeduce takes a deduced FIN back: its supposed sender went on behind it.
 func (t *Table) undeduce(e *entry, s *tcp.Segment) {
 	d, p := e.end(s.From), e.end(s.From.Other())
-	d.bits &^= guessedFIN | sentFIN | finAcked
-	p.bits &^= gotFIN | ackedFIN
+	d.bits &^= guessedFIN | sentFIN | finAcked | finAcksPeer
+	p.bits &^= gotFIN | ackedFIN | finAcksPeer
 	t.retract(e, s.From.Other(), fsm.RecvFIN, s)
 	t.retract(e, s.From, fsm.RecvACKOfFIN, s)
 	t.retract(e, s.From, fsm.SendFIN, s)

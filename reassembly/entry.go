@@ -67,7 +67,7 @@ type end struct {
 	finEnd  tcp.Seq // after its FIN
 	nxtFIN  tcp.Seq // nxt when it acknowledged the peer's FIN
 	tsval   uint32
-	tsecr   uint32
+	tsecr   uint32 // as its FIN echoed it, or its last segment
 	tsSYN   uint32 // of its first SYN or SYN-ACK
 	recent  uint32 // the receiver's TS.Recent for it (RFC 7323 §4.3)
 	octets  uint32 // of payload, modulo 2^32

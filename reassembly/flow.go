@@ -144,8 +144,13 @@ type Endpoint struct {
 	FinWait2Expired bool // FIN_WAIT_2 outlasted the profile's timeout
 	Timestamps      bool // its last segments carried timestamps
 	LastTSVal       uint32
-	LastTSEcr       uint32
-	TTL             uint8 // of its last segment other than an RST
+	// TSEcr is what its FIN echoed of the peer's timestamps, without a FIN what
+	// its last segment did.
+	TSEcr uint32
+	// SYNTSVal is the timestamp of its first SYN or SYN-ACK, if HasSYNTSVal.
+	SYNTSVal    uint32
+	HasSYNTSVal bool
+	TTL         uint8 // of its last segment other than an RST
 
 	StateNS [fsm.States]int64 // time in each state but CLOSED and LISTEN
 }

@@ -129,7 +129,8 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
 		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
 		AckedPeerFIN: d.has(ackedFIN), HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
-		Timestamps: d.has(hasTS), LastTSVal: d.tsval, LastTSEcr: d.tsecr, TTL: d.ttl,
+		Timestamps: d.has(hasTS), LastTSVal: d.tsval, TSEcr: d.tsecr,
+		SYNTSVal: d.tsSYN, HasSYNTSVal: d.has(hasTSSYN), TTL: d.ttl,
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
 		if v.extra.holes != 0 {

@@ -66,7 +66,11 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 		}
 	}
 	for i := range r.Groups {
-		r.Groups[i].Verdict = r.sentence(&r.Groups[i])
+		g := &r.Groups[i]
+		g.Verdict = r.sentence(g)
+		if p, ok := g.onsets.pace(g.First, end); ok {
+			g.Pace = &p
+		}
 	}
 	r.Verdict = r.verdict()
 	return r
@@ -89,6 +93,10 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 		TimeWentBackwards: a.clock.back, Vantage: all.halves.vantage(),
 		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
 		Filtered: all.quality(reassembly.QualityFiltered),
+	}
+	if all.flags.filtered() {
+		h.Filtered = max(h.Filtered, all.flags.bare)
+		h.filter = &all.flags
 	}
 	for _, p := range a.parts {
 		n := p.table.Counters()
@@ -132,9 +140,16 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	if h.OneWay > 0 {
 		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}
-	if h.Filtered > 0 {
+	switch {
+	case h.filter != nil:
+		r.note("%s nothing but %s, as the filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
+			Plural(h.Filtered, "flow shows", "flows show"), h.filter.kinds(), h.filter.filter())
+	case h.Filtered > 0:
 		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
 			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
+	}
+	if s := all.seen.words(); s != "" {
+		r.note("%s", s)
 	}
 	if h.Midstream > 0 {
 		r.note("%s before the capture did", Plural(h.Midstream, "flow began", "flows began"))

@@ -53,6 +53,8 @@ type sums struct {
 	midstream uint64
 	qualities [16]uint64 // flows, by the bits of reassembly.Quality
 	halves    halves
+	flags     flagsOnly
+	seen      twice
 }
 
 // quality is the number of flows that have that reason to be trusted less.
@@ -72,7 +74,7 @@ func newJudge(opt *Options) *judge {
 func (j *judge) clone() *judge {
 	c := newJudge(j.opt)
 	c.flows = nil
-	c.sums = j.sums
+	c.sums = j.sums.clone()
 	c.people = j.people.clone()
 	c.ctx.Patterns = j.ctx.Patterns.Clone()
 	return c
@@ -124,6 +126,15 @@ func (s *sums) add(f *reassembly.Flow) {
 		s.midstream++
 	}
 	s.halves.add(&f.Handshake)
+	s.flags.add(f)
+	s.seen.add(f)
+}
+
+// clone is a copy that goes on from here.
+func (s *sums) clone() sums {
+	c := *s
+	c.seen = s.seen.clone()
+	return c
 }
 
 // plus adds another partition's.
@@ -137,4 +148,6 @@ func (s *sums) plus(t *sums) {
 	}
 	s.midstream += t.midstream
 	s.halves.plus(t.halves)
+	s.flags.plus(t.flags)
+	s.seen.plus(&t.seen)
 }

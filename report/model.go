@@ -46,6 +46,7 @@ type Meta struct {
 	Version string
 	Command []string
 	Profile reassembly.Profile
+	Clock   Clock // of the times in sentences
 }
 
 // Source is one input.
@@ -87,6 +88,8 @@ type Health struct {
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
+
+	filter *flagsOnly // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.
@@ -104,17 +107,28 @@ type Group struct {
 	Confidence  diagnose.Confidence // the best of its findings
 	Who         diagnose.Party
 	Service     netip.AddrPort
-	Client      netip.Addr // of all findings; invalid when there are several
 	Count       uint64
 	Counts      Tally
 	FlowCount   uint64          // flows that they are on
 	Flows       []tcp.PacketRef // the first 20
 	First, Last int64
-	Longest     int64 // ns
+	Longest     int64  // ns
+	StillOpen   uint64 // findings that were still so when the input ended
+	Oldest      int64  // the longest of those, ns
+	Pace        *Pace  // nil where there is too little to tell
 	Verdict     string
+	Remarks     []string         // what the worst one's flow shows beside
 	Example     diagnose.Finding // the worst
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
+
+	clients hosts
+	onsets  series
+	usual   *diagnose.Delays
 }
+
+// Clients is how many client addresses the findings are about, and whether
+// there are more than are told apart; 0 where they are about none.
+func (g *Group) Clients() (n uint64, more bool) { return uint64(len(g.clients.set)), g.clients.more }
 
 // Tally counts findings by severity and confidence.
 type Tally [diagnose.Info + 1][diagnose.Possible + 1]uint64

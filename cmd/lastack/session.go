@@ -260,7 +260,7 @@ func onlyClosedPipes(err error) bool {
 
 // meta is what reports say about the run.
 func (s *session) meta() report.Meta {
-	return report.Meta{Version: version, Command: append([]string{"lastack"}, s.cfg.args...), Profile: s.cfg.profile}
+	return report.Meta{Version: version, Command: append([]string{"lastack"}, s.cfg.args...), Profile: s.cfg.profile, Clock: clock(s.cfg)}
 }
 
 // options are those of the analysis.

@@ -129,7 +129,7 @@ const sketchPlaces = 256
 // maps: open addressing over numbers of cells, which lie in order of arrival.
 type sketch[C any, P cell[C]] struct {
 	keys  []place
-	cells []P // by key
+	cells []P      // by key
 	slots []uint64 // the upper half of a hash, and a cell's number from 1
 	spare []P
 	// weights and equal are of prune, kept for their memory.

@@ -197,6 +197,11 @@ func group(g *report.Group) Group {
 		Type: "group", Rule: g.Rule, Severity: Severity(g.Severity.String()),
 		Confidence: Confidence(g.Confidence.String()), Who: Who(g.Who.String()), Count: g.Count,
 		Flows: ids(g.Flows), First: Time(g.First), Last: Time(g.Last), Verdict: g.Verdict,
+		Longest: g.Longest, StillOpen: g.StillOpen, Oldest: g.Oldest, Remarks: g.Remarks,
+	}
+	out.Clients, _ = g.Clients()
+	if p := g.Pace; p != nil {
+		out.PerMinuteFirst, out.PerMinuteLast = &p.First, &p.Last
 	}
 	if g.Service.IsValid() {
 		out.Service = g.Service.String()

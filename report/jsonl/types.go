@@ -171,6 +171,19 @@ type Group struct {
 	First      Time       `json:"first"`
 	Last       Time       `json:"last"`
 	Verdict    string     `json:"verdict"`
+	// Clients is how many client addresses they are about, up to 1,000.
+	Clients uint64 `json:"clients,omitempty"`
+	// Longest is how long the longest lasted; StillOpen how many lasted to the
+	// input's end, and Oldest the longest of those.
+	Longest   int64  `json:"longest_ns,omitempty"`
+	StillOpen uint64 `json:"still_open,omitempty"`
+	Oldest    int64  `json:"oldest_ns,omitempty"`
+	// How many began per minute in the first and in the last third of the time
+	// from the first to the input's end.
+	PerMinuteFirst *float64 `json:"per_minute_first,omitempty"`
+	PerMinuteLast  *float64 `json:"per_minute_last,omitempty"`
+	// Remarks are what the flow of the worst one shows beside.
+	Remarks []string `json:"remarks,omitempty"`
 }
 
 // States is how many sockets a host holds in each state at a time. Presumed and

@@ -154,6 +154,12 @@ func (d *document) example(g *report.Group) {
 	}
 	d.line("```")
 	d.line("")
+	for _, s := range g.Remarks {
+		d.line("- %s", escape(s))
+	}
+	if len(g.Remarks) > 0 {
+		d.line("")
+	}
 	d.line("Wireshark: `%s`", g.Example.Wireshark)
 	d.line("")
 }

@@ -60,7 +60,7 @@ func Write(w io.Writer, r *report.Report, o Options) error {
 }
 
 // leastRungs is how much of the example is drawn however full the screen is.
-const leastRungs = 4
+const leastRungs = 2
 
 // example shows the worst flow of a group in about n lines.
 func (p *page) example(g *report.Group, n int) {
@@ -84,7 +84,21 @@ func (p *page) example(g *report.Group, n int) {
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
+	p.remarks(g, n-around-len(drawn)+1)
 	p.line("  Wireshark: %s", g.Example.Wireshark)
+}
+
+// remarks tells what else the flow shows. Of one flow among several only what
+// fits into n lines.
+func (p *page) remarks(g *report.Group, n int) {
+	for _, s := range g.Remarks {
+		before := len(p.lines)
+		p.paragraph("  - ", "    ", s)
+		if n -= len(p.lines) - before; n < 0 && g.FlowCount > 1 {
+			p.lines = p.lines[:before]
+			return
+		}
+	}
 }
 
 // page is the lines so far.
