@@ -122,7 +122,7 @@ type Group struct {
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
 
 	clients hosts
-	onsets  series
+	onsets  bins
 	usual   *diagnose.Delays
 }
 
