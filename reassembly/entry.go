@@ -26,7 +26,7 @@ type entry struct {
 	from             tcp.Side // the sender of its first segment
 	client           tcp.Side
 	role             Role
-	gen              uint8 // tells a reused slot from the one that the wheel remembers
+	gen              uint16 // tells a reused slot from the one that the wheel remembers
 }
 
 type flowBits uint16

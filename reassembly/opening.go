@@ -30,7 +30,7 @@ func opens(s *tcp.Segment) bool {
 	return s.Flags&(tcp.SYN|tcp.ACK|tcp.RST|tcp.FIN) == tcp.SYN
 }
 
-// hold keeps a first SYN.
+// holdOpening keeps a first SYN.
 func (t *Table) holdOpening(s *tcp.Segment) uint32 {
 	i := t.openings.alloc()
 	k, wide := t.newKey(&s.Tuple)
@@ -42,23 +42,23 @@ func (t *Table) holdOpening(s *tcp.Segment) uint32 {
 	return i | openingBit
 }
 
-// unfold makes an entry of opening i, which still owns its key.
-func (t *Table) unfold(i uint32) uint32 {
+// unfold makes entry n of opening i, which still owns its key.
+func (t *Table) unfold(i, n uint32) {
 	o := t.openings.get(i &^ openingBit)
 	s := tcp.Segment{
 		At: o.at, Ref: o.ref, Tuple: t.tuple(o.key, o.wide), Seq: o.seq, Ack: o.ack, Len: o.payload,
 		TSVal: o.tsval, TSEcr: o.tsecr, Flags: o.flags, Window: o.window, Options: o.options, From: o.from,
 		Kind: tcp.KindTCP, Quality: o.quality, WScale: o.wscale, TTL: o.ttl,
 	}
-	n := t.begin(&s, o.key, o.wide, 1)
+	t.begin(n, &s, o.key, o.wide, 1)
 	t.apply(n, &s, false)
-	return n
 }
 
 // promote puts an entry in the place of opening i, because a second segment
 // came.
 func (t *Table) promote(i uint32, hash uint64) uint32 {
-	n := t.unfold(i)
+	n := t.entries.alloc()
+	t.unfold(i, n)
 	t.index.replace(hash, i, n)
 	t.freeOpening(i)
 	return n

@@ -36,6 +36,7 @@ type Table struct {
 	hands   [2]uint32 // where the search for a victim goes on, in entries and in openings
 	heir    heir      // of the connection that gives way to the next one created
 	view    view
+	aside   uint32 // an entry that is no flow's, to show openings in
 	logged  logged
 	scratch []record
 	rawLog  []byte
@@ -62,6 +63,7 @@ func NewTable(o Options, done func(*Flow)) *Table {
 	t := &Table{opts: o, done: done, pending: map[uint32][]tcp.Segment{}}
 	t.retain = max(int64(o.Profile.TwoMSL), retention)
 	t.tally.limit = o.MaxFlows/2 + 1<<10
+	t.aside = t.entries.alloc()
 	t.wheel.init(t.retain)
 	return t
 }
@@ -125,7 +127,8 @@ func (t *Table) create(hash uint64, s *tcp.Segment, isCopy bool) uint32 {
 		return i
 	}
 	k, wide := t.newKey(&s.Tuple)
-	i := t.begin(s, k, wide, incarnation)
+	i := t.entries.alloc()
+	t.begin(i, s, k, wide, incarnation)
 	t.index.insert(hash, i)
 	if t.heir.incarnation != 0 {
 		*made(&t.previouses, &t.extra(t.entries.get(i)).previous) = t.heir.Previous
@@ -134,9 +137,8 @@ func (t *Table) create(hash uint64, s *tcp.Segment, isCopy bool) uint32 {
 	return i
 }
 
-// begin makes the entry of a flow that begins with s.
-func (t *Table) begin(s *tcp.Segment, k key, wide bool, incarnation uint16) uint32 {
-	i := t.entries.alloc()
+// begin makes entry i that of a flow that begins with s.
+func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation uint16) {
 	e := t.entries.get(i)
 	*e = entry{key: k, first: s.At, firstRef: s.Ref, from: s.From, incarnation: incarnation, gen: e.gen + 1}
 	if wide {
@@ -147,7 +149,6 @@ func (t *Table) begin(s *tcp.Segment, k key, wide bool, incarnation uint16) uint
 		e.compat.Reused()
 	}
 	t.logged = logged{}
-	return i
 }
 
 // remove frees a flow and what belongs to it.
@@ -174,13 +175,18 @@ func (t *Table) remove(i uint32, why Ending) {
 // freeEntry frees an entry and what belongs to it, but not its key.
 func (t *Table) freeEntry(i uint32) {
 	e := t.entries.get(i)
-	t.freeLog(e)
-	t.freeExtra(e)
 	if e.has(flowPending) {
 		delete(t.pending, i)
 	}
-	e.incarnation = 0 // free
+	t.clear(e)
 	t.entries.release(i)
+}
+
+// clear frees what belongs to an entry. It waits in no wheel any more.
+func (t *Table) clear(e *entry) {
+	t.freeLog(e)
+	t.freeExtra(e)
+	e.incarnation, e.bits = 0, 0
 }
 
 // finalise judges a flow as it stands at event time at, and forgets it.
@@ -195,9 +201,10 @@ func (t *Table) show(i uint32, why Ending, at int64, visit func(*Flow)) {
 		visit(t.view.fill(t, t.entries.get(i), why, at))
 		return
 	}
-	n := t.unfold(i)
-	visit(t.view.fill(t, t.entries.get(n), why, at))
-	t.freeEntry(n)
+	t.unfold(i, t.aside)
+	e := t.entries.get(t.aside)
+	visit(t.view.fill(t, e, why, at))
+	t.clear(e)
 }
 
 // Sweep says that event time has reached watermark. Closed flows whose

@@ -19,7 +19,7 @@ type wheel struct {
 
 type waiting struct {
 	entry uint32
-	gen   uint8
+	gen   uint16
 }
 
 type expiry struct {
