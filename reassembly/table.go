@@ -1,9 +1,7 @@
 package reassembly
 
 import (
-	"cmp"
 	"math"
-	"slices"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -205,58 +203,6 @@ func (t *Table) show(i uint32, why Ending, at int64, visit func(*Flow)) {
 	e := t.entries.get(t.aside)
 	visit(t.view.fill(t, e, why, at))
 	t.clear(e)
-}
-
-// Sweep says that event time has reached watermark. Closed flows whose
-// retention has ended by then are finalised, in order of (Final, ID). No flow
-// that is finalised later has an earlier Final.
-func (t *Table) Sweep(watermark int64) {
-	t.now = max(t.now, watermark)
-	t.swept = t.now
-	t.wheel.advance(t, t.now)
-}
-
-// Finish says that the input ended at until: timers run up to then, and every
-// flow is finalised, those whose retention had ended first, the rest by ID.
-func (t *Table) Finish(until int64) {
-	t.Sweep(until)
-	for _, i := range t.live() {
-		t.finalise(i, EndInput, until)
-	}
-}
-
-// Peek visits every flow as if the input ended at until, and changes nothing.
-func (t *Table) Peek(until int64, visit func(*Flow)) {
-	for _, i := range t.live() {
-		t.show(i, EndInput, until, visit)
-	}
-}
-
-// live lists the flows by ID.
-func (t *Table) live() []uint32 {
-	type flow struct {
-		id tcp.PacketRef
-		i  uint32
-	}
-	flows := make([]flow, 0, t.index.count)
-	for _, v := range t.index.slots {
-		if v == 0 {
-			continue
-		}
-		f := flow{i: uint32(v)}
-		if f.i&openingBit != 0 {
-			f.id = t.openings.get(f.i &^ openingBit).ref
-		} else {
-			f.id = t.entries.get(f.i).firstRef
-		}
-		flows = append(flows, f)
-	}
-	slices.SortFunc(flows, func(a, b flow) int { return cmp.Compare(a.id, b.id) })
-	list := make([]uint32, len(flows))
-	for k, f := range flows {
-		list[k] = f.i
-	}
-	return list
 }
 
 // evict makes room: of a few neighbours it takes the one that matters least, a

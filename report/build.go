@@ -98,12 +98,14 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 		h.Filtered = max(h.Filtered, all.flags.bare)
 		h.filter = &all.flags
 	}
-	for _, p := range a.parts {
-		n := p.table.Counters()
-		h.TCPSegments += n.Segments
-		h.Duplicates += n.Duplicates
-		h.AckedUnseen += n.AckedUnseen
-		h.EvictedFlows += n.Evicted
+	for _, p := range a.panels {
+		for _, t := range p.tables {
+			n := t.Counters()
+			h.TCPSegments += n.Segments
+			h.Duplicates += n.Duplicates
+			h.AckedUnseen += n.AckedUnseen
+			h.EvictedFlows += n.Evicted
+		}
 	}
 	h.Incomplete = in.Damaged || h.KernelDrops > 0 || h.EvictedFlows > 0
 	h.Notes = slices.Clone(in.Notes)

@@ -119,7 +119,7 @@ type cell[C any] interface {
 }
 
 // sketchPlaces bounds the places of one sketch.
-const sketchPlaces = 256
+const sketchPlaces = 1024
 
 // sketch is a bounded table of cells. When it is full it lets the lighter half
 // go, so that a scan over many places cannot displace a busy one. The zero

@@ -24,7 +24,7 @@ func (x *stay) seen() sighting { return sighting{flow: x.flow, at: x.wait, ref: 
 const (
 	// recentStays are remembered one by one, so that a capture that is not huge
 	// is counted exactly.
-	recentStays = 640
+	recentStays = 2048
 	// keptStays is how many of those a place must have to be counted on.
 	keptStays = 4
 	// A window is windowSlots moments at which older stays are counted, each
