@@ -140,9 +140,9 @@ type sketch[C any, P cell[C]] struct {
 // hash is the same in every run: what is let go must be.
 func (p *place) hash() uint64 {
 	le := binary.LittleEndian
-	h := fold(le.Uint64(p.host[:8])^le.Uint64(p.service[:8]), 0x9e3779b97f4a7c15)
-	h = fold(h^le.Uint64(p.host[8:]), le.Uint64(p.service[8:])^0xbf58476d1ce4e5b9)
-	return fold(h^uint64(p.slot), uint64(p.tag)<<32^uint64(p.port)<<16^uint64(p.side)^0xa0761d6478bd642f)
+	h := fold(le.Uint64(p.host[:8])^0x9e3779b97f4a7c15, le.Uint64(p.service[:8])^0xa0761d6478bd642f)
+	h = fold(h^le.Uint64(p.host[8:]), le.Uint64(p.service[8:])^0xe7037ed1a0b428db)
+	return fold(h^uint64(p.slot), uint64(p.tag)<<32^uint64(p.port)<<16^uint64(p.side)^0x8ebc6af09c88c6e3)
 }
 
 func fold(a, b uint64) uint64 {
