@@ -42,15 +42,45 @@ const (
 	shades
 )
 
-// headcount is sockets by how sure their state is, and by state.
-type headcount [shades][fsm.States]uint64
+// headcount is sockets by state: of one instant, so that there are no more than
+// flows are held.
+type headcount struct {
+	counts [fsm.States]uint32
+	unsure *[shades][fsm.States]uint32 // those of counts that are not certain; nil for none
+}
+
+func (c *headcount) add(st fsm.State, sure shade) {
+	c.counts[st]++
+	if sure == certain {
+		return
+	}
+	if c.unsure == nil {
+		c.unsure = new([shades][fsm.States]uint32)
+	}
+	c.unsure[sure][st]++
+}
 
 func (c *headcount) plus(o *headcount) {
-	for s := range o {
-		for st, n := range o[s] {
-			c[s][st] += n
+	for st, n := range o.counts {
+		c.counts[st] += n
+	}
+	if o.unsure == nil {
+		return
+	}
+	if c.unsure == nil {
+		c.unsure = new([shades][fsm.States]uint32)
+	}
+	for s := range o.unsure {
+		for st, n := range o.unsure[s] {
+			c.unsure[s][st] += n
 		}
 	}
+}
+
+// clone goes on from here and leaves c as it is.
+func (c *headcount) clone() (out headcount) {
+	out.plus(c)
+	return out
 }
 
 // listener is an address and port that answered a SYN with a SYN-ACK.
@@ -129,14 +159,14 @@ func sideAddress(t *tcp.Tuple, s tcp.Side) address {
 }
 
 func (p *population) socket(host address, st fsm.State, sure shade) {
-	p.total[sure][st]++
+	p.total.add(st, sure)
 	counts := p.hosts[host]
 	if counts == nil {
 		if counts = p.host(host); counts == nil {
 			return
 		}
 	}
-	counts[sure][st]++
+	counts.add(st, sure)
 }
 
 // host makes the counts of a new host; nil when there is no room.
@@ -173,9 +203,10 @@ func (p *population) listen(l listener, at int64) {
 func (p *population) clone() population {
 	c := *p
 	c.listeners = maps.Clone(p.listeners)
+	c.total = p.total.clone()
 	c.hosts = make(map[address]*headcount, len(p.hosts))
 	for h, counts := range p.hosts {
-		n := *counts
+		n := counts.clone()
 		c.hosts[h] = &n
 	}
 	return c
@@ -216,8 +247,8 @@ func takeCensus(judges []*judge, end int64) *census {
 	c.at = min(c.asked, end)
 	for l, at := range c.listeners {
 		if at <= c.at {
-			c.total[certain][fsm.Listen]++
-			c.host(l.addr)[certain][fsm.Listen]++
+			c.total.add(fsm.Listen, certain)
+			c.host(l.addr).add(fsm.Listen, certain)
 		}
 	}
 	return c
@@ -251,10 +282,11 @@ func addrOf(a address) netip.Addr { return netip.AddrFrom16(a).Unmap() }
 func compareAddress(a, b address) int { return bytes.Compare(a[:], b[:]) }
 
 func (c *headcount) states(at int64) States {
-	s := States{Time: at, Presumed: c[presumed], Assumed: c[assumed]}
-	for _, row := range c {
-		for st, n := range row {
-			s.Counts[st] += n
+	s := States{Time: at}
+	for st, n := range c.counts {
+		s.Counts[st] = uint64(n)
+		if c.unsure != nil {
+			s.Presumed[st], s.Assumed[st] = uint64(c.unsure[presumed][st]), uint64(c.unsure[assumed][st])
 		}
 	}
 	return s

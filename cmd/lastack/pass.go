@@ -254,7 +254,7 @@ func (p *pass) hash() {
 func (t pair) String() string {
 	s := fmt.Sprintf("%s and %s hold the same traffic from two vantage points; ", t.names[0], t.names[1])
 	if t.apart {
-		return s + "they were analysed separately"
+		return s + "they were analysed separately, and what both hold counts twice"
 	}
 	return s + "they were merged, so that segments look retransmitted: give each its own run"
 }
