@@ -24,6 +24,7 @@ type isnPair struct {
 	client, serve tcp.Seq
 	flow          tcp.PacketRef
 	tuple         tcp.Tuple
+	opener        tcp.Side
 	at            int64
 }
 
@@ -41,7 +42,7 @@ func (w *twice) add(f *reassembly.Flow) {
 		return
 	}
 	c, s := f.Endpoint(f.Client).ISS, f.Endpoint(f.Server()).ISS
-	p := isnPair{hash: mix(uint64(c)<<32 | uint64(s)), client: c, serve: s, flow: f.ID, tuple: f.Tuple, at: f.Start}
+	p := isnPair{hash: mix(uint64(c)<<32 | uint64(s)), client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start}
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
 	w.keep(p)
 }
@@ -107,9 +108,9 @@ func (w *twice) words() string {
 		return ""
 	}
 	ends := func(p isnPair) string {
-		return fmt.Sprintf("%s and %s", p.tuple.End(tcp.SideA), p.tuple.End(tcp.SideB))
+		return fmt.Sprintf("%s to %s", p.tuple.End(p.opener), p.tuple.End(p.opener.Other()))
 	}
-	return fmt.Sprintf("%s on both sides of an address translation and counted twice, such as the one between %s, which is that between %s",
+	return fmt.Sprintf("%s on both sides of an address translation and count twice: %s is also %s",
 		Plural(n, "connection was captured", "connections were captured"), ends(a), ends(b))
 }
 
