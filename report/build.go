@@ -49,6 +49,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
 	}
+	r.look()
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		g.Verdict = r.sentence(g)

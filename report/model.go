@@ -36,6 +36,8 @@ type Report struct {
 	States   []States
 	Ports    []diagnose.Ports // the highest use first
 	Verdict  []string         // sentences; one function writes them for all renderers
+
+	behind []*Group // that can lie behind others
 }
 
 // Meta says what was run.

@@ -163,7 +163,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 func (s *listenerResets) around(keys []place, k place, burst *burstCell) (n uint64) {
 	first := k
 	first.slot = (burst.min - burstMost) / burstSlot
-	from, _ := slices.BinarySearchFunc(keys, first, place.compare)
+	from, _ := slices.BinarySearchFunc(keys, first, comparePlaces)
 	for _, slot := range keys[from:] {
 		c := s.bursts.cells[slot]
 		if slot.whole() != k || c.min > burst.max+burstMost {

@@ -1,8 +1,8 @@
 package diagnose
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -35,12 +35,34 @@ const (
 
 func (r part) other() part { return clientRole + serverRole - r }
 
-func (p place) compare(o place) int {
-	return cmp.Or(
-		bytes.Compare(p.service[:], o.service[:]), cmp.Compare(p.port, o.port),
-		bytes.Compare(p.host[:], o.host[:]), cmp.Compare(p.side, o.side),
-		cmp.Compare(p.tag, o.tag), cmp.Compare(p.slot, o.slot),
-	)
+// compare orders places. It is what sorting them costs, so it looks no further
+// than it must.
+func (p *place) compare(o *place) int {
+	if c := compareAddr(&p.service, &o.service); c != 0 {
+		return c
+	}
+	if p.port != o.port {
+		return cmp.Compare(p.port, o.port)
+	}
+	if c := compareAddr(&p.host, &o.host); c != 0 {
+		return c
+	}
+	switch {
+	case p.side != o.side:
+		return cmp.Compare(p.side, o.side)
+	case p.tag != o.tag:
+		return cmp.Compare(p.tag, o.tag)
+	}
+	return cmp.Compare(p.slot, o.slot)
+}
+
+func comparePlaces(a, b place) int { return a.compare(&b) }
+
+func compareAddr(a, b *[16]byte) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:]))
 }
 
 // whole is the place without its slot.
@@ -179,7 +201,7 @@ func (s *sketch[C, P]) prune() {
 	if drop <= 0 {
 		return
 	}
-	slices.SortFunc(equal, place.compare)
+	slices.SortFunc(equal, comparePlaces)
 	for _, k := range equal[len(equal)-drop:] {
 		s.drop(k, s.cells[k])
 	}
@@ -205,7 +227,7 @@ func (s *sketch[C, P]) merge(o *sketch[C, P]) {
 
 // places lists the places in order.
 func (s *sketch[C, P]) places() []place {
-	return slices.SortedFunc(maps.Keys(s.cells), place.compare)
+	return slices.SortedFunc(maps.Keys(s.cells), comparePlaces)
 }
 
 // sighting is a flow that shows a pattern, and the packets that prove it.

@@ -88,7 +88,13 @@ func (s *stays) settle() {
 }
 
 func (x stay) compare(y stay) int {
-	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
+	if c := x.place.compare(&y.place); c != 0 {
+		return c
+	}
+	if x.open != y.open {
+		return cmp.Compare(x.open, y.open)
+	}
+	return cmp.Or(cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
 }
 
 // run is where the stays of the place of stay from end, all being in order.
@@ -156,7 +162,7 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 		if from < len(all.recent) {
 			at = all.recent[from].place
 		}
-		if k < len(old) && (from == len(all.recent) || old[k].whole().compare(at) < 0) {
+		if k < len(old) && (from == len(all.recent) || comparePlaces(old[k].whole(), at) < 0) {
 			at = old[k].whole()
 		}
 		var cell flowCell
