@@ -159,6 +159,9 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 			File: a.clock.at.File(), Ref: a.clock.at,
 		})
 	}
+	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.longest < millisecond {
+		r.note("by the capture's clock more time passed than by the hosts' timestamps on %s: it leapt ahead", Plural(n, "flow", "flows"))
+	}
 	if r.Unlisted > 0 {
 		r.note("%s counted and not listed", Plural(r.Unlisted, "finding is", "findings are"))
 	}
