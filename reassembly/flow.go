@@ -163,6 +163,7 @@ type Step struct {
 	From, To fsm.State
 	On       fsm.Event
 	Basis    fsm.Basis
+	Retired  bool // a later packet disproved it; the step that goes back follows
 	Packet   Packet
 }
 

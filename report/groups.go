@@ -74,7 +74,7 @@ type group struct {
 	flows       uint64
 	open        uint64        // findings that were still so when the input ended
 	oldest      int64         // the longest of those, ns
-	onsets      series        // of flows
+	onsets      bins          // of flows
 	lastFlow    tcp.PacketRef // findings of one flow come together
 	first, last int64
 	longest     int64

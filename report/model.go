@@ -30,10 +30,13 @@ type Report struct {
 	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
 	// the analysis was not asked to list them.
 	Findings []diagnose.Finding
-	Unlisted uint64  // findings that are counted and, although lists were asked for, not listed
-	Groups   []Group // the most harmful first
-	Tally    Tally   // of all findings
-	States   []States
+	Unlisted uint64           // findings that are counted and, although lists were asked for, not listed
+	Groups   []Group          // the most harmful first
+	Tally    Tally            // of all findings
+	Rules    []string         // IDs of those that were run and are reported
+	States   []States         // the sum over all hosts first
+	Asked    bool             // States were asked for: renderers for people print them
+	Series   *Series          // nil unless asked for
 	Ports    []diagnose.Ports // the highest use first
 	Verdict  []string         // sentences; one function writes them for all renderers
 
@@ -121,7 +124,7 @@ type Group struct {
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
 
 	clients hosts
-	onsets  series
+	onsets  bins
 	usual   *diagnose.Delays
 }
 
@@ -203,9 +206,32 @@ func (t *Tally) plus(o *Tally) {
 	}
 }
 
-// States is how many sockets a host held in each state at Time.
+// States is how many sockets a host held in each state at Time, as finally
+// believed; LISTEN is how many listeners had been seen by then.
 type States struct {
 	Time   int64
 	Host   netip.Addr // invalid for the sum over all hosts
 	Counts [fsm.States]uint64
+	// Presumed are those of Counts whose state follows from a segment that
+	// nothing proved to have arrived; Assumed those that a later packet implies
+	// or whose opening was not seen. The rest is certain.
+	Presumed, Assumed [fsm.States]uint64
+}
+
+// Name is the host's address, or "*" for all hosts.
+func (s *States) Name() string { return hostName(s.Host) }
+
+// Sockets is how many sockets the host held in any state, listeners included.
+func (s *States) Sockets() (n uint64) {
+	for _, c := range s.Counts {
+		n += c
+	}
+	return n
+}
+
+func hostName(a netip.Addr) string {
+	if !a.IsValid() {
+		return "*"
+	}
+	return a.String()
 }

@@ -5,44 +5,44 @@ import (
 )
 
 const (
-	seriesBins = 64
+	binsKept = 64
 	// A pace is told of at least leastPaced findings over at least leastPace ns.
 	leastPaced = 10
 	leastPace  = 30 * second
 )
 
-// series counts over time in at most seriesBins bins, which begin at multiples
+// bins count over time in at most binsKept bins, which begin at multiples
 // of their width. The width doubles as the times spread, so that what is counted
 // depends on the times alone and not on their order. The zero value is empty.
-type series struct {
-	bins  [seriesBins]uint64
-	first int64 // number of the first bin: its time divided by width
-	width int64 // ns; 0 while empty
+type bins struct {
+	counts [binsKept]uint64
+	first  int64 // number of the first bin: its time divided by width
+	width  int64 // ns; 0 while empty
 }
 
 // add counts n at a time, ns.
-func (s *series) add(at int64, n uint64) {
+func (s *bins) add(at int64, n uint64) {
 	if s.width == 0 {
 		s.width, s.first = second, floorDiv(at, second)
 	}
 	bin := floorDiv(at, s.width)
-	for bin < s.first && s.last()-bin >= seriesBins || bin-s.first >= seriesBins {
+	for bin < s.first && s.last()-bin >= binsKept || bin-s.first >= binsKept {
 		s.widen()
 		bin = floorDiv(at, s.width)
 	}
 	if bin < s.first {
 		shift := s.first - bin
-		copy(s.bins[shift:], s.bins[:seriesBins-shift])
-		clear(s.bins[:shift])
+		copy(s.counts[shift:], s.counts[:binsKept-shift])
+		clear(s.counts[:shift])
 		s.first = bin
 	}
-	s.bins[bin-s.first] += n
+	s.counts[bin-s.first] += n
 }
 
 // last is the number of the last bin that counted anything.
-func (s *series) last() int64 {
-	for i := seriesBins - 1; i > 0; i-- {
-		if s.bins[i] > 0 {
+func (s *bins) last() int64 {
+	for i := binsKept - 1; i > 0; i-- {
+		if s.counts[i] > 0 {
 			return s.first + int64(i)
 		}
 	}
@@ -50,18 +50,18 @@ func (s *series) last() int64 {
 }
 
 // widen puts two bins into one.
-func (s *series) widen() {
+func (s *bins) widen() {
 	old := *s
-	s.bins = [seriesBins]uint64{}
+	s.counts = [binsKept]uint64{}
 	s.width, s.first = 2*old.width, floorDiv(old.first, 2)
-	for i, n := range old.bins {
-		s.bins[floorDiv(old.first+int64(i), 2)-s.first] += n
+	for i, n := range old.counts {
+		s.counts[floorDiv(old.first+int64(i), 2)-s.first] += n
 	}
 }
 
-// plus adds another series, as if its times had been added here.
-func (s *series) plus(o *series) {
-	for i, n := range o.bins {
+// plus adds others, as if its times had been added here.
+func (s *bins) plus(o *bins) {
+	for i, n := range o.counts {
 		if n == 0 {
 			continue
 		}
@@ -82,7 +82,7 @@ type Pace struct {
 }
 
 // pace is that from the first time to the end; false when there is too little.
-func (s *series) pace(first, end int64) (p Pace, ok bool) {
+func (s *bins) pace(first, end int64) (p Pace, ok bool) {
 	if s.width == 0 || end-first < leastPace {
 		return p, false
 	}
@@ -91,7 +91,7 @@ func (s *series) pace(first, end int64) (p Pace, ok bool) {
 	late := floorDiv(end-(end-first)/3+s.width/2, s.width)
 	total := uint64(0)
 	var n [2]uint64
-	for i, c := range s.bins {
+	for i, c := range s.counts {
 		total += c
 		if bin := s.first + int64(i); bin < early {
 			n[0] += c

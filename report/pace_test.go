@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A series counts every time once, and the same whatever their order and
+// Bins count every time once, and the same whatever their order and
 // however they were divided.
 func TestSeries(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
@@ -17,23 +17,23 @@ func TestSeries(t *testing.T) {
 		for i := range times {
 			times[i] = from + rng.Int64N(span)
 		}
-		var want series
+		var want bins
 		for _, at := range times {
 			want.add(at, 1)
 		}
 		total := uint64(0)
-		for _, n := range want.bins {
+		for _, n := range want.counts {
 			total += n
 		}
 		if total != uint64(len(times)) {
 			t.Fatalf("round %d: %d of %d are counted", round, total, len(times))
 		}
 		rng.Shuffle(len(times), func(i, k int) { times[i], times[k] = times[k], times[i] })
-		var parts [3]series
+		var parts [3]bins
 		for _, at := range times {
 			parts[rng.IntN(3)].add(at, 1)
 		}
-		var sum series
+		var sum bins
 		for i := range parts {
 			sum.plus(&parts[i])
 		}
@@ -44,14 +44,14 @@ func TestSeries(t *testing.T) {
 }
 
 func TestPace(t *testing.T) {
-	steady := func(n int, step int64) (s series) {
+	steady := func(n int, step int64) (s bins) {
 		for i := range n {
 			s.add(int64(i)*step, 1)
 		}
 		return s
 	}
 	for name, c := range map[string]struct {
-		s           series
+		s           bins
 		end         int64
 		first, last float64
 		words       string
@@ -61,7 +61,7 @@ func TestPace(t *testing.T) {
 		"too few":   {steady(9, 10*second), 90 * second, -1, -1, ""},
 		"too short": {steady(1000, second/100), 10 * second, -1, -1, ""},
 		"rare":      {steady(10, 360*second), 3600 * second, 0.2, 0.15, "about 0.18 a minute"},
-		"none":      {series{}, 3600 * second, -1, -1, ""},
+		"none":      {bins{}, 3600 * second, -1, -1, ""},
 	} {
 		p, ok := c.s.pace(0, c.end)
 		if !ok {

@@ -28,7 +28,7 @@ type Row struct {
 	Group     *Group // the most harmful one
 
 	clients hosts
-	onsets  series
+	onsets  bins
 }
 
 // Rows folds the groups, the most harmful first.

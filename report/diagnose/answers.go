@@ -189,7 +189,7 @@ func (p *Patterns) Delays() (out []Delays) {
 			if sums[whole] == nil {
 				sums[whole], order = new(delayCell), append(order, whole)
 			}
-			sums[whole].merge(s.cells.cells[k])
+			sums[whole].merge(s.cells.get(k))
 		}
 		for _, k := range order {
 			c := sums[k]

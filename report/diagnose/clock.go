@@ -57,7 +57,7 @@ func (s *idleCloses) clock(f *reassembly.Flow) {
 func (s *idleCloses) rate(k place) int64 {
 	k = k.whole()
 	k.side = k.side.other()
-	c := s.clocks.cells[k]
+	c := s.clocks.get(k)
 	if c == nil {
 		return usualRate
 	}

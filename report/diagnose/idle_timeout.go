@@ -241,7 +241,7 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 	all := sketch[idleCell, *idleCell]{}
 	all.merge(&s.cells)
 	for _, k := range s.unseen.places() {
-		c := s.unseen.cells[k]
+		c := s.unseen.get(k)
 		hz := s.rate(k)
 		timed, after := *c, c.after/int64(c.n)
 		timed.sum = c.sum*1e6/hz - c.after/1e3
@@ -250,7 +250,7 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 			continue
 		}
 		k.host, k.slot = [16]byte{}, idleSlot(timed.shortest)
-		mine := all.cells[k]
+		mine := all.get(k)
 		if mine == nil {
 			mine = all.put(k)
 		}
@@ -276,10 +276,10 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	total := uint64(0)
 	for i, k := range slots {
 		pair := idleCell{}
-		pair.merge(all.cells[k])
+		pair.merge(all.get(k))
 		total += pair.n
 		if i+1 < len(slots) && slots[i+1].slot == k.slot+1 {
-			pair.merge(all.cells[slots[i+1]])
+			pair.merge(all.get(slots[i+1]))
 		}
 		if pair.n > best.n {
 			best = pair

@@ -174,7 +174,7 @@ func (s *onsets) Findings(_ *Context, _ int64, emit func(Finding)) {
 	of := map[place][]onset{}
 	var peers []place
 	for _, k := range s.cells.places() {
-		o, ok := s.cells.cells[k].onset()
+		o, ok := s.cells.get(k).onset()
 		if !ok {
 			continue
 		}

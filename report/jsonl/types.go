@@ -186,13 +186,18 @@ type Group struct {
 	Remarks []string `json:"remarks,omitempty"`
 }
 
-// States is how many sockets a host holds in each state.
+// States is how many sockets a host holds in each state at a time. Presumed and
+// Assumed are those of Counts that are not certain: a segment took them there of
+// which nothing proves that it arrived; or a later packet implies the state, or
+// the connection's opening was not seen.
 type States struct {
-	Type   string           `json:"type" jsonschema:"enum=states"`
-	Time   Time             `json:"time"`
-	Host   string           `json:"host"`
-	Counts map[State]uint64 `json:"counts" jsonschema:"minProperties=11"`
-	AsOf   *Time            `json:"as_of,omitempty"`
+	Type     string           `json:"type" jsonschema:"enum=states"`
+	Time     Time             `json:"time"`
+	Host     string           `json:"host"`
+	Counts   map[State]uint64 `json:"counts" jsonschema:"minProperties=11"`
+	Presumed map[State]uint64 `json:"presumed,omitempty" jsonschema:"minProperties=11"`
+	Assumed  map[State]uint64 `json:"assumed,omitempty" jsonschema:"minProperties=11"`
+	AsOf     *Time            `json:"as_of,omitempty"`
 }
 
 // Ports is one client's use of its ephemeral ports towards one service.

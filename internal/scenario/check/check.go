@@ -70,6 +70,7 @@ func Frames(frames []scenario.Frame, p reassembly.Profile) (Result, error) {
 type input struct {
 	profile reassembly.Profile
 	table   *reassembly.Table
+	tables  *reassembly.Tables
 	dec     *decode.Decoder
 	seg     tcp.Segment
 	now     int64
@@ -80,13 +81,14 @@ func newInput(p reassembly.Profile) *input {
 	in := &input{profile: p, dec: decode.New(decode.Options{})}
 	in.table = reassembly.NewTable(reassembly.Options{Profile: p, MaxFlows: 1 << 16},
 		func(f *reassembly.Flow) { in.res.Flows = append(in.res.Flows, f.Clone()) })
+	in.tables = reassembly.Together(in.table)
 	return in
 }
 
 // add takes a frame and says what it was.
 func (in *input) add(link uint16, data []byte, size uint32, at int64, ref tcp.PacketRef) decode.Result {
 	in.now = max(in.now, at)
-	in.table.Sweep(in.now - in.now%1e9)
+	in.tables.Sweep(in.now - in.now%1e9)
 	what := in.dec.Decode(link, data, size, at, ref, &in.seg)
 	if what == decode.Segment || what == decode.Quote {
 		in.table.Step(&in.seg)
@@ -96,7 +98,7 @@ func (in *input) add(link uint16, data []byte, size uint32, at int64, ref tcp.Pa
 
 // judge ends the input and runs the rules.
 func (in *input) judge() Result {
-	in.table.Finish(in.now)
+	in.tables.Finish(in.now)
 	res := in.res
 	slices.SortFunc(res.Flows, func(a, b *reassembly.Flow) int { return int(a.ID) - int(b.ID) })
 	rules := diagnose.Rules()
