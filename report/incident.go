@@ -12,6 +12,16 @@ import (
 // matters why the other side sent one.
 var leaks = [...]string{"fin-unanswered", "write-after-fin", "late-close-reset", "fin-answered-late"}
 
+// look lists the groups that can lie behind others.
+func (r *Report) look() {
+	r.behind = nil
+	for i := range r.Groups {
+		if g := &r.Groups[i]; g.Example.Aside != "" {
+			r.behind = append(r.behind, g)
+		}
+	}
+}
+
 // linked tells what else belongs to a row: sentences, and the groups that they
 // tell.
 func (r *Report) linked(row *Row) (out []string, told []*Group) {
@@ -28,8 +38,7 @@ func (r *Report) onset(row *Row) (string, *Group) {
 	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" {
 		return "", nil
 	}
-	for i := range r.Groups {
-		g := &r.Groups[i]
+	for _, g := range r.behind {
 		if g.Rule == "synchronized-onset" && g.Who == row.Who && row.shares(g) && 2*g.Example.Behind >= row.FlowCount {
 			return g.Example.Aside, g
 		}
@@ -46,8 +55,7 @@ func (r *Report) timer(row *Row) (string, *Group) {
 	}
 	var worst *Group
 	flows := uint64(0)
-	for i := range r.Groups {
-		g := &r.Groups[i]
+	for _, g := range r.behind {
 		if g.Rule == "idle-timeout-close" && endpoint(g.Who) != side && row.shares(g) {
 			flows += g.Example.Behind
 			if worst == nil {

@@ -23,6 +23,7 @@ func reportOf(n uint64, groups ...Group) *Report {
 		}
 		r.Tally.plus(&g.Counts)
 	}
+	r.look()
 	return r
 }
 
@@ -148,7 +149,7 @@ func TestVerdict(t *testing.T) {
 		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
 			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
 			"The kernel acknowledged each FIN; the application does not close. " +
-			"Of 40 answers half came within about 12 ms, 95% within 20 ms, the last after 3 s."},
+			"Of 40 answers half came within about 12 ms, 95% within about 20 ms, the last after 3 s."},
 		{"over", over(), "10.0.0.1:80 did not answer the client's FIN on 60 of 100 flows, from 14:00:00 to 14:00:59 UTC, " +
 			"the longest for 8 s. "},
 		{"an incident", incident(), "10.0.0.9 did not answer the server's FIN on 60 of 84 flows to 10.0.0.1:80. " +

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly"
@@ -105,10 +106,15 @@ func concerns(d *diagnose.Finding, flows map[tcp.PacketRef]bool) bool {
 	return !slices.ContainsFunc(d.Flows, func(f tcp.PacketRef) bool { return !flows[f] })
 }
 
-// kept are the flows of an analysis with one thread.
-type kept struct{ flows []*reassembly.Flow }
+// kept are the flows of an analysis.
+type kept struct {
+	mu    sync.Mutex
+	flows []*reassembly.Flow
+}
 
 func (k *kept) AppendFlow(dst []byte, f *reassembly.Flow) []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.flows = append(k.flows, f.Clone())
 	return dst
 }
