@@ -129,7 +129,7 @@ func (a *Analysis) Add(s *tcp.Segment) {
 	a.fresh++
 	part := uint8(s.Tuple.Hash(routeSeed) >> (64 - 6))
 	if a.pool == nil {
-		a.panels[part/panelTables].step(part, s)
+		a.panels[part/panelTables].table(part).Step(s)
 		return
 	}
 	a.pool.add(part, s)

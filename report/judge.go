@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/lastack/lastack/reassembly"
-	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -30,8 +29,8 @@ func newPanel(n int, o reassembly.Options, opt *Options) *panel {
 	return p
 }
 
-// step has a segment of a partition worked in.
-func (p *panel) step(part uint8, s *tcp.Segment) { p.tables[part%panelTables].Step(s) }
+// table is that of a partition.
+func (p *panel) table(part uint8) *reassembly.Table { return p.tables[part%panelTables] }
 
 // sweep has the tables give up the flows whose time came at or before the
 // watermark.
