@@ -1,6 +1,7 @@
 package report
 
 import (
+	"net/netip"
 	"slices"
 )
 
@@ -81,4 +82,11 @@ func (row *Row) usual() (string, *Group) {
 		return "", nil
 	}
 	return capital(row.Group.usual.String()) + ".", row.Group
+}
+
+// toldWith reports that what was told along with the worst row covers the row:
+// the same cause, on services of that row only.
+func (row *Row) toldWith(worst *Row, told []*Group) bool {
+	same := slices.ContainsFunc(told, func(g *Group) bool { return g.Rule == row.Rule && g.Who == row.Who })
+	return same && !slices.ContainsFunc(row.Services, func(s netip.AddrPort) bool { return !slices.Contains(worst.Services, s) })
 }

@@ -35,7 +35,7 @@ func (r *Report) verdict() []string {
 		case row.Severity == diagnose.Info:
 			remarks += row.FlowCount
 			continue
-		case slices.Contains(told, row.Group) && len(row.Services) == 1:
+		case worst != nil && row.toldWith(worst, told):
 			continue
 		}
 		switch bad++; bad {

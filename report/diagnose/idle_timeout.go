@@ -132,7 +132,7 @@ func idleSlot(length int64) int64 {
 func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	s.clock(f)
 	side, at, ref, ok := firstClose(f)
-	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
+	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityClockStep) != 0 {
 		return
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
@@ -141,6 +141,9 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	k.side = x.side
 	reset := f.Endpoint(side).FINRef == 0
 	since, sinceRef, by := lastUse(f, side, at)
+	if f.Quality&reassembly.QualityFiltered != 0 {
+		since = 0 // a filter leaves no use to be seen, but timestamps
+	}
 	if since == 0 || unseen(f) {
 		// Where the capture lacks payload, or the beginning, timestamps tell.
 		if last, ok := heardAt(f, side); ok {
