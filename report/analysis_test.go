@@ -18,6 +18,7 @@ import (
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // recorder keeps the lines of the flows.
