@@ -27,7 +27,7 @@ const (
 	second = int64(1e9)
 	// tickSegments bounds what the flows that end between two ticks can hold,
 	// where many end within a second.
-	tickSegments = 1 << 14
+	tickSegments = 1 << 12
 	// sweepFlows is how many flows may end in one sweep; where more are held, a
 	// gap in event time is crossed second by second.
 	sweepFlows = 1 << 14
