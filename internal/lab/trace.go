@@ -124,9 +124,9 @@ type Tracer struct {
 	lock    net.Listener
 	mounted bool // tracefs, by this tracer
 	dir     string
-	pipe   *os.File
-	offset int64 // from CLOCK_MONOTONIC to CLOCK_REALTIME, ns
-	done   chan error
+	pipe    *os.File
+	offset  int64 // from CLOCK_MONOTONIC to CLOCK_REALTIME, ns
+	done    chan error
 
 	mu   sync.Mutex
 	subs map[netip.Addr]func(traceEvent)

@@ -126,7 +126,7 @@ type Rule struct {
 	Muted bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
-	// has New instead, and replaces what Explains says.
+	// has New instead, or besides, and replaces what Explains says.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
 	// New makes a collector for a rule over many flows.
 	New func() Collector
