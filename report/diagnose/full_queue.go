@@ -94,11 +94,16 @@ func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 		return
 	}
 	k := serviceOf(f)
+	var cell *queueCell
+	var bit uint64
 	if h.SYNACKRef != 0 {
-		cell, bit := s.moment(k, h.SYNACK)
+		cell, bit = s.moment(k, h.SYNACK)
 		cell.answered |= bit
 	}
-	s.silence(k, f)
+	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); again != nil {
+		s.silence(k, f, again)
+		cell = nil // which may have been let go
+	}
 	if h.Outcome != reassembly.Complete {
 		return
 	}
@@ -106,7 +111,9 @@ func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 	if !waited && !served {
 		return // nobody asked for anything
 	}
-	cell, bit := s.moment(k, h.ACK)
+	if cell == nil || h.ACK/queueMoment != h.SYNACK/queueMoment {
+		cell, bit = s.moment(k, h.ACK)
+	}
 	if served {
 		cell.served |= bit
 	} else {
@@ -114,10 +121,10 @@ func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 	}
 }
 
-// silence notes the SYNs that nothing answered, if they came again.
-func (s *fullQueues) silence(k place, f *reassembly.Flow) {
+// silence notes the SYNs that nothing answered, of a flow whose SYN came again.
+func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark) {
 	h, at := &f.Handshake, synTimes(f)
-	if h.FirstSYNRef == 0 || len(at) < 2 || h.ICMPRef != 0 || lostSYNACK(f) != nil {
+	if h.FirstSYNRef == 0 || h.ICMPRef != 0 || lostSYNACK(f) != nil {
 		return
 	}
 	switch {
@@ -133,7 +140,7 @@ func (s *fullQueues) silence(k place, f *reassembly.Flow) {
 		cell.dropped |= bit
 		cell.lastDrop = max(cell.lastDrop, t)
 	}
-	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); len(at) > 1 && again != nil {
+	if len(at) > 1 {
 		cell, _ := s.moment(k, again.At)
 		cell.silent.add(sighting{flow: f.ID, at: again.At, ref: again.Ref, side: clientRole,
 			since: h.FirstSYN, sinceRef: h.FirstSYNRef, sinceBy: clientRole})
