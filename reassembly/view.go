@@ -129,7 +129,7 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 		EarlyRepeats: x.earlyRepeats, LastEarlyRepeat: x.lastEarlyRepeat,
 		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
 		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
-		AckedPeerFIN: d.has(ackedFIN), HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
+		AckedPeerFIN: d.has(ackedFIN), NxtAtPeerFIN: d.nxtFIN, HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
 		Timestamps: d.has(hasTS), LastTSVal: d.tsval, LastTSEcr: d.tsecr, TTL: d.ttl,
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {

@@ -13,7 +13,8 @@ func acceptQueueOverflow() Rule {
 		Severity: Error,
 		Doc:      acceptQueueDoc,
 		RFC:      []string{"RFC 9293 §3.10.7.4", "RFC 9293 §3.5", "RFC 4987 §3.6"},
-		Replaces: []string{"handshake-ack-lost", "syn-unanswered", "syn-retransmitted"},
+		Replaces: []string{"handshake-ack-lost"},
+		Covers:   []string{"syn-unanswered", "syn-retransmitted"},
 		Check:    checkAcceptQueue,
 		New:      func() Collector { return &fullQueues{} },
 	}

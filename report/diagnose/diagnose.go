@@ -121,6 +121,9 @@ type Rule struct {
 	// Replaces names rules whose findings on the same flow this one explains:
 	// they are dropped where it finds something.
 	Replaces []string
+	// Covers names those that a finding over many flows explains, where they are
+	// others than Replaces; see Explains.
+	Covers []string
 	// Muted rules run, so that they replace what they explain, and are not
 	// reported.
 	Muted bool

@@ -89,5 +89,5 @@ func blamed(p diagnose.Party) bool { return p != diagnose.Nobody && p != diagnos
 // replaces reports whether a rule explains another.
 func replaces(rule, other string) bool {
 	r, ok := diagnose.Named(rule)
-	return ok && slices.Contains(r.Replaces, other)
+	return ok && slices.Contains(slices.Concat(r.Replaces, r.Covers), other)
 }
