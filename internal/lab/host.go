@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // ifname is the name of a host's only network interface.
@@ -81,6 +85,56 @@ func (h *Host) openTAP(name string) (p *port, err error) {
 
 // Sysctl sets a parameter of this host alone.
 func (h *Host) Sysctl(name, value string) error { return h.ns.Sysctl(name, value) }
+
+// counter reads one of the counters of TcpExt of this host.
+func (h *Host) counter(event string) (n int, err error) {
+	var text []byte
+	err = h.ns.Do(func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/netstat")
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != "TcpExt:" {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		if i := slices.Index(names, event); i >= 0 && i < len(fields) {
+			return strconv.Atoi(fields[i])
+		}
+	}
+	return 0, fmt.Errorf("%s: the kernel has no counter %s", h.Name, event)
+}
+
+// further is the n-th further address of the host in a family, from 1. It is
+// one that add gave to it.
+func (h *Host) further(f Family, n int) netip.Addr {
+	a := h.Addr(f)
+	for range n {
+		a = a.Next()
+	}
+	return a
+}
+
+// add gives the host so many further addresses of either family.
+func (h *Host) add(n int) error {
+	if n <= 0 {
+		return nil
+	}
+	var batch strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&batch, "addr add %s/32 dev %s\naddr add %s/128 dev %s nodad\n",
+			h.further(IPv4, i), ifname, h.further(IPv6, i), ifname)
+	}
+	return h.ns.Run(batch.String(), "ip", "-batch", "-")
+}
 
 // Addr is the host's address of a family.
 func (h *Host) Addr(f Family) netip.Addr {

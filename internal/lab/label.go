@@ -30,6 +30,8 @@ type Label struct {
 	// Possible lists rules that may name it besides, because what the wire does
 	// to the scenario may or may not be their cause.
 	Possible []string `json:"possible,omitempty"`
+	// Doubtful lists rules that may do so with no more confidence than possible.
+	Doubtful []string `json:"doubtful,omitempty"`
 }
 
 // MarshalJSON writes an empty list for nil, never null.

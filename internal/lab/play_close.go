@@ -14,7 +14,7 @@ func closings() []Scenario {
 		{Name: "close-three-segments", Does: "The server closes the moment it sees the client's end: its FIN carries the acknowledgement.",
 			Play: playThreeSegments},
 		{Name: "simultaneous-close", Does: "Both close at once: the FINs cross on the wire.",
-			Expect: []string{"simultaneous-close"}, OneWay: 50 * time.Millisecond, Play: playSimultaneousClose},
+			Expect: []string{"simultaneous-close"}, Kernel: []string{"client FIN_WAIT_1>CLOSING", "server FIN_WAIT_1>CLOSING"}, OneWay: 50 * time.Millisecond, Play: playSimultaneousClose},
 		{Name: "half-close", Does: "The client shuts its writing side down, and reads what the server sends for another second.",
 			Expect: []string{"half-close"}, Play: playHalfClose},
 		{Name: "half-close-quiet", Does: "The client shuts its writing side down; the server closes without another word.", Play: playHalfCloseQuiet},

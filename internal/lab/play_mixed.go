@@ -135,8 +135,9 @@ type mixed struct {
 	expect []string
 	client func(p *part)
 	server func(p *part, c *net.TCPConn) // nil: echo, and close when the client has
-	// underLoss are rules that may name it besides when segments are lost.
-	underLoss []string
+	// underLoss are rules that may name it besides when segments are lost,
+	// doubtful those that may do so as no more than possible.
+	underLoss, doubtful []string
 }
 
 // serve hands each connection to its behaviour.
@@ -170,7 +171,7 @@ func (p *part) open(port uint16) *net.TCPConn {
 	to := netip.AddrPortFrom(p.Service().Addr(), port)
 	l := Label{Behaviour: p.Scenario.Name + "/" + p.name, Did: p.does, Client: p.At(p.port), Server: to, Expect: p.expect, Possible: hurried}
 	if p.lossy {
-		l.Expect, l.Possible = nil, slices.Concat(p.expect, p.underLoss, hurried, lossy)
+		l.Expect, l.Possible, l.Doubtful = nil, slices.Concat(p.expect, p.underLoss, hurried, lossy), p.doubtful
 	}
 	p.mu.Lock()
 	p.parts[p.At(p.port)] = p

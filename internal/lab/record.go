@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,30 +55,35 @@ type Tuning struct {
 
 const (
 	labSnaplen  = 256
-	atOnce      = 32                     // recordings under way, by weight
+	atOnce      = 64                     // recordings under way, by weight
 	sampleEvery = 200 * time.Millisecond // of sock_diag
 	settle      = 300 * time.Millisecond // until the trace of what happened is read
 )
 
 // Record plays scenarios, several at a time, and writes a recording of each
 // take into a folder, replacing what it finds of that name. It needs root and
-// tracefs. A take that fails is played once more, because the machine may have
-// been too busy for its applications. Those that fail again are in the error
-// and leave no recording; the others are written.
-func Record(dir string, takes []Take) error {
+// tracefs.
+//
+// A take is played again, up to attempts times in all, when the kernels did not
+// do what its scenario is about, and once when a verb failed: the machine may
+// have been too busy for its applications. Again lists those, with the reason.
+// Takes that fail all the same are in the error and leave no recording; the
+// others are written.
+func Record(dir string, takes []Take) (again []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	t, err := NewTracer()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if 2*len(takes) > maxNetworks {
-		return errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks/2), t.Close())
+	if len(takes)+attempts > maxNetworks {
+		return nil, errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks), t.Close())
 	}
 	takes = slices.Clone(takes)
 	slices.SortStableFunc(takes, func(a, b Take) int { return cmp.Compare(b.Scenario.Tail, a.Scenario.Tail) })
-	errs := make([]error, len(takes))
+	errs, replays := make([]error, len(takes)), make([][]string, len(takes))
+	var networks atomic.Int32 // that were made
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i, take := range takes {
@@ -90,18 +96,33 @@ func Record(dir string, takes []Take) error {
 					<-slots
 				}
 			}()
-			path := filepath.Join(dir, take.Name())
-			err := recordOne(t, path, take, uint16(2*i))
-			if err != nil {
-				err = recordOne(t, path, take, uint16(2*i+1))
-			}
-			if err != nil {
-				errs[i] = fmt.Errorf("%s: %w", take.Name(), err)
-			}
+			replays[i], errs[i] = persist(t, filepath.Join(dir, take.Name()), take, &networks)
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, t.Close())...)
+	return slices.Concat(replays...), errors.Join(append(errs, t.Close())...)
+}
+
+// attempts is how often a take may be played.
+const attempts = 4
+
+// persist plays one take until it is what its label says.
+func persist(t *Tracer, path string, take Take, networks *atomic.Int32) (again []string, err error) {
+	for n := range attempts {
+		i := networks.Add(1) - 1
+		if i >= maxNetworks {
+			return again, fmt.Errorf("%s: no addresses are left: %w", take.Name(), err)
+		}
+		if err = recordOne(t, path, take, uint16(i)); err == nil {
+			return again, nil
+		}
+		err = fmt.Errorf("%s: %w", take.Name(), err)
+		if !errors.As(err, new(missed)) && n > 0 {
+			break
+		}
+		again = append(again, err.Error())
+	}
+	return again, err
 }
 
 // recordOne plays one take on the n-th network of the run, into files whose
@@ -124,7 +145,10 @@ func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
 		return err
 	}
 	b := &Bench{Network: network, Take: take, port: firstPort()}
-	about, err := b.record(t, path)
+	about, err := About{}, network.Client.add(s.Hosts-1)
+	if err == nil {
+		about, err = b.record(t, path)
+	}
 	err = errors.Join(err, network.Close())
 	if err = errors.Join(err, release(b.held)); err != nil {
 		return err
@@ -177,7 +201,7 @@ func (b *Bench) record(t *Tracer, path string) (About, error) {
 		b.Capture(b.Server, path+ServerCapture, labSnaplen)); err != nil {
 		return about, err
 	}
-	if b.truth, err = watch(t, b.Network, b.Family); err != nil {
+	if b.truth, err = watch(t, b.Network, b.Family, max(1, b.Scenario.Hosts)); err != nil {
 		return about, err
 	}
 	err = b.play()
@@ -207,6 +231,27 @@ func (b *Bench) play() (err error) {
 	return nil
 }
 
+// reached checks that the kernels made the moves that the scenario is about, on
+// a connection that bears its label.
+func (b *Bench) reached(made []Transition) error {
+	for _, want := range b.Scenario.Kernel {
+		if !slices.ContainsFunc(made, func(t Transition) bool {
+			return want == fmt.Sprintf("%s %s>%s", t.Host, t.From, t.To) && b.labelled(t.Local, t.Remote)
+		}) {
+			return missed{fmt.Errorf("no %s", want)}
+		}
+	}
+	return nil
+}
+
+// labelled reports whether a connection is one that the scenario is about, and
+// not one that only plays a part.
+func (b *Bench) labelled(local, remote netip.AddrPort) bool {
+	return slices.ContainsFunc(b.labels, func(l Label) bool {
+		return l.Behaviour == b.Scenario.Name && (l.Client == local && l.Server == remote || l.Client == remote && l.Server == local)
+	})
+}
+
 // truthLine is one line of a truth file: one of these.
 type truthLine struct {
 	About      *About      `json:"about,omitempty"`
@@ -216,6 +261,9 @@ type truthLine struct {
 
 func (b *Bench) write(path string, about About) error {
 	transitions, err := b.truth.transitions()
+	if err == nil {
+		err = b.reached(transitions)
+	}
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func TestRecordNormal(t *testing.T) {
 	scenarios := Scenarios()
 	i := slices.IndexFunc(scenarios, func(s Scenario) bool { return s.Name == "normal" })
 	dir := t.TempDir()
-	if err := Record(dir, Plain(scenarios[i:i+1])); err != nil {
+	if _, err := Record(dir, Plain(scenarios[i:i+1])); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{

@@ -19,6 +19,10 @@ type Scenario struct {
 	Expect, ExpectServer []string
 	// Possible lists rules that may name it besides.
 	Possible []string
+	// Kernel lists moves that the kernels must have made on the labelled
+	// connections, such as "client FIN_WAIT_1>CLOSING": without them the
+	// scenario was not what its label says, and it is played again.
+	Kernel []string
 	// Only restricts the scenario to a family; zero plays it in both.
 	Only   Family
 	OneWay time.Duration // delay of the wire; zero is defaultOneWay
@@ -29,7 +33,11 @@ type Scenario struct {
 	// Timestamps: it turns on the timestamps of RFC 7323, and is not played
 	// without.
 	Timestamps bool
-	Play       func(b *Bench)
+	// Large: it is so much work that it is played once in each family.
+	Large bool
+	// Hosts is how many addresses the client's side has; zero is one.
+	Hosts int
+	Play  func(b *Bench)
 }
 
 const (
@@ -44,7 +52,7 @@ func Scenarios() []Scenario {
 		of("opening", openings()), of("refusal", refusals()), of("accept queue", overflows()),
 		of("closing", closings()), of("silence", silences()), of("loss", losses()),
 		of("reset", resets()), of("timeout", timeouts()), of("forgery", forgeries()),
-		of("TIME_WAIT", timeWaits()), of("reuse", reuses()), of(Mixed, mixes()))
+		of("TIME_WAIT", timeWaits()), of("reuse", reuses()), of("pattern", patterns()), of(Mixed, mixes()))
 }
 
 // Mixed is the class of the scenarios in which hundreds of connections of all

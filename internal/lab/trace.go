@@ -178,7 +178,10 @@ func NewTracer() (*Tracer, error) {
 		return nil, errors.New(why)
 	}
 	t := &Tracer{subs: map[netip.Addr]func(traceEvent){}, done: make(chan error, 1)}
-	if err := errors.Join(t.mount(), t.claim()); err != nil {
+	if err := t.mount(); err != nil {
+		return nil, errors.Join(err, t.unmount())
+	}
+	if err := t.claim(); err != nil {
 		return nil, errors.Join(err, t.unmount())
 	}
 	if err := t.start(); err != nil {

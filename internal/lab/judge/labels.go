@@ -12,21 +12,6 @@ import (
 	"github.com/lastack/lastack/report/diagnose"
 )
 
-// gap is a rule that a scenario's connections ought to raise, and that cannot yet
-// be told from the packets.
-type gap struct{ scenario, rule, reason string }
-
-// gaps is the whole list.
-var gaps = []gap{
-	{"accept-queue-syn-dropped", "accept-queue-overflow",
-		"a listener that drops SYNs looks as if the path did; only its other connections tell"},
-}
-
-// isGap reports whether a scenario's rule is on the list.
-func isGap(scenario, rule string) bool {
-	return slices.ContainsFunc(gaps, func(g gap) bool { return g.scenario == scenario && g.rule == rule })
-}
-
 // Labels lists in words what the findings of a capture owe to the labels:
 // rules that ought to name a connection and do not, and rules of severity
 // warning or above that name one, or a service, although nothing of the kind was
@@ -69,12 +54,13 @@ func (r *Reading) owed(l *lab.Label, id tcp.PacketRef, v Vantage) (wrong []strin
 	}
 	for _, rule := range expect {
 		_, born := diagnose.Named(rule)
-		if born && !isGap(l.Behaviour, rule) && !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
+		if born && !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v has no %s, but %s", l.Behaviour, l.Client, rule, names(own)))
 		}
 	}
 	for _, d := range own {
-		if d.Severity <= diagnose.Warning && !slices.Contains(expect, d.Rule) && !slices.Contains(l.Possible, d.Rule) {
+		if d.Severity <= diagnose.Warning && !slices.Contains(expect, d.Rule) && !slices.Contains(l.Possible, d.Rule) &&
+			(d.Confidence < diagnose.Possible || !slices.Contains(l.Doubtful, d.Rule)) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v has %s (%v, %v): %s", l.Behaviour, l.Client, d.Rule, d.Severity, d.Confidence, d.Verdict))
 		}
 	}

@@ -66,20 +66,6 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// A gap that has closed must leave the list.
-func TestGapsAreOpen(t *testing.T) {
-	for _, g := range gaps {
-		name := recording(t, g.scenario) + lab.ServerCapture
-		in, err := Read(name, reassembly.Profiles()[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.ContainsFunc(in.Findings, func(d diagnose.Finding) bool { return d.Rule == g.rule }) {
-			t.Errorf("%s has %s now", name, g.rule)
-		}
-	}
-}
-
 func TestUnborn(t *testing.T) {
 	got := Unborn([]lab.Label{{Expect: []string{"no-such", "half-close"}}, {ExpectServer: []string{"another", "no-such"}}})
 	if strings.Join(got, " ") != "another no-such" {
