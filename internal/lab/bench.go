@@ -21,6 +21,7 @@ type Bench struct {
 	*Network
 	Take
 
+	last   bool // it is not played again
 	tuned  []Tuning
 	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label
@@ -56,7 +57,7 @@ func (b *Bench) Missed(format string, args ...any) { b.Must(missed{fmt.Errorf(fo
 // Counted ends the scenario unless a host's kernel counted an event of
 // TcpExt, by its name in /proc/net/netstat, so many times or more.
 func (b *Bench) Counted(h *Host, event string, least int) {
-	n, err := h.counter(event)
+	n, err := h.counter("netstat", "TcpExt", event)
 	b.Must(err)
 	if n < least {
 		b.Missed("the %s's kernel counted %s %d times and not %d", h.Name, event, n, least)

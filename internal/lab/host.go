@@ -86,11 +86,12 @@ func (h *Host) openTAP(name string) (p *port, err error) {
 // Sysctl sets a parameter of this host alone.
 func (h *Host) Sysctl(name, value string) error { return h.ns.Sysctl(name, value) }
 
-// counter reads one of the counters of TcpExt of this host.
-func (h *Host) counter(event string) (n int, err error) {
+// counter reads one of the host's counters: its table's file under /proc/net,
+// the protocol and its name, as in "netstat", "TcpExt", "ListenOverflows".
+func (h *Host) counter(file, protocol, event string) (n int, err error) {
 	var text []byte
 	err = h.ns.Do(func() (err error) {
-		text, err = os.ReadFile("/proc/thread-self/net/netstat")
+		text, err = os.ReadFile("/proc/thread-self/net/" + file)
 		return err
 	})
 	if err != nil {
@@ -99,7 +100,7 @@ func (h *Host) counter(event string) (n int, err error) {
 	var names []string
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] != "TcpExt:" {
+		if len(fields) == 0 || fields[0] != protocol+":" {
 			continue
 		}
 		if names == nil {
@@ -110,7 +111,7 @@ func (h *Host) counter(event string) (n int, err error) {
 			return strconv.Atoi(fields[i])
 		}
 	}
-	return 0, fmt.Errorf("%s: the kernel has no counter %s", h.Name, event)
+	return 0, fmt.Errorf("%s: the kernel has no counter %s of %s", h.Name, event, protocol)
 }
 
 // further is the n-th further address of the host in a family, from 1. It is

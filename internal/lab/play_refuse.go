@@ -31,11 +31,11 @@ func refusals() []Scenario {
 			Expect: []string{"connection-refused"}, Play: playRejectedByHost("tcp reset")},
 		{Name: "rejected-by-host-icmp", Does: "The server's own firewall answers the SYN with an ICMP error (port unreachable).",
 			Expect: []string{"connection-rejected"}, Play: playRejectedByHost("icmpx port-unreachable")},
-		{Name: "syn-blackholed", Does: "The wire loses every SYN; the client gives up after eight in 19 s.",
+		{Name: "syn-blackholed", Repeats: true, Does: "The wire loses every SYN; the client gives up after eight in 19 s.",
 			Expect: []string{"syn-unanswered"}, ExpectServer: []string{}, Play: playBlackholed},
-		{Name: "synack-blackholed", Does: "The wire loses every SYN-ACK; the client gives up after eight SYNs in 19 s.",
+		{Name: "synack-blackholed", Repeats: true, Does: "The wire loses every SYN-ACK; the client gives up after eight SYNs in 19 s.",
 			Expect: []string{"syn-unanswered"}, Play: playSYNACKBlackholed},
-		{Name: "syn-flood", Does: "A hundred SYNs come from addresses that never answer.", Only: IPv4,
+		{Name: "syn-flood", Repeats: true, Does: "A hundred SYNs come from addresses that never answer.", Only: IPv4,
 			Expect: []string{}, ExpectServer: []string{"syn-flood"}, Play: playFlood},
 	}
 }

@@ -32,9 +32,9 @@ func silences() []Scenario {
 			Expect: []string{"late-close-reset"}, Kernel: []string{"client FIN_WAIT_2>CLOSED"}, Play: playWriteTooLate},
 		{Name: "fin-meets-data", Does: "The client closes while data of the server are under way; the data are reset.",
 			Expect: []string{"rst-unread-data"}, ExpectServer: []string{"rst-after-fin"}, OneWay: 50 * time.Millisecond, Play: playFINMeetsData},
-		{Name: "close-behind-zero-window", Does: "The client fills the window of a server that does not read, and closes: its FIN cannot leave.",
+		{Name: "close-behind-zero-window", Repeats: true, Does: "The client fills the window of a server that does not read, and closes: its FIN cannot leave.",
 			Expect: []string{"close-behind-zero-window"}, Tail: 15 * time.Second, Play: playZeroWindow(false)},
-		{Name: "zero-window-drained", Does: "As close-behind-zero-window, but the server reads everything 4 s later, and closes.",
+		{Name: "zero-window-drained", Repeats: true, Does: "As close-behind-zero-window, but the server reads everything 4 s later, and closes.",
 			Expect: []string{}, Play: playZeroWindow(true)},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type About struct {
 	// value that each had.
 	Tuned  []Tuning `json:"tuned,omitempty"`
 	Kernel string   `json:"kernel"` // release
+	// Repeated are the segments that the hosts' kernels retransmitted.
+	Repeated int `json:"repeated,omitempty"`
 	// End is when the captures ended: a frame that is not TCP marks it.
 	End int64 `json:"end_ns"`
 }
@@ -56,6 +59,7 @@ type Tuning struct {
 const (
 	labSnaplen  = 256
 	atOnce      = 64                     // recordings under way, by weight
+	threads     = 16                     // that run Go code at once
 	sampleEvery = 200 * time.Millisecond // of sock_diag
 	settle      = 300 * time.Millisecond // until the trace of what happened is read
 )
@@ -80,10 +84,12 @@ func Record(dir string, takes []Take) (again []string, err error) {
 	if len(takes)+attempts > maxNetworks {
 		return nil, errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks), t.Close())
 	}
+	// Threads that wait in the kernel are not to hold up the wires.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 	takes = slices.Clone(takes)
 	slices.SortStableFunc(takes, func(a, b Take) int { return cmp.Compare(b.Scenario.Tail, a.Scenario.Tail) })
 	errs, replays := make([]error, len(takes)), make([][]string, len(takes))
-	var networks atomic.Int32 // that were made
+	run := &session{Tracer: t, builders: make(chan struct{}, 2)}
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i, take := range takes {
@@ -96,7 +102,7 @@ func Record(dir string, takes []Take) (again []string, err error) {
 					<-slots
 				}
 			}()
-			replays[i], errs[i] = persist(t, filepath.Join(dir, take.Name()), take, &networks)
+			replays[i], errs[i] = run.persist(filepath.Join(dir, take.Name()), take)
 		})
 	}
 	wg.Wait()
@@ -107,13 +113,9 @@ func Record(dir string, takes []Take) (again []string, err error) {
 const attempts = 4
 
 // persist plays one take until it is what its label says.
-func persist(t *Tracer, path string, take Take, networks *atomic.Int32) (again []string, err error) {
+func (s *session) persist(path string, take Take) (again []string, err error) {
 	for n := range attempts {
-		i := networks.Add(1) - 1
-		if i >= maxNetworks {
-			return again, fmt.Errorf("%s: no addresses are left: %w", take.Name(), err)
-		}
-		if err = recordOne(t, path, take, uint16(i)); err == nil {
+		if err = s.recordOne(path, take, n == attempts-1); err == nil {
 			return again, nil
 		}
 		err = fmt.Errorf("%s: %w", take.Name(), err)
@@ -125,9 +127,9 @@ func persist(t *Tracer, path string, take Take, networks *atomic.Int32) (again [
 	return again, err
 }
 
-// recordOne plays one take on the n-th network of the run, into files whose
-// names begin with a path.
-func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
+// recordOne plays one take on a network of its own, into files whose names begin
+// with a path, for the last time or not.
+func (s *session) recordOne(path string, take Take, last bool) (err error) {
 	defer func() {
 		if err != nil {
 			for _, end := range []string{ClientCapture, ServerCapture, TruthFile} {
@@ -135,25 +137,45 @@ func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
 			}
 		}
 	}()
-	s := take.Scenario
-	config := NetworkConfig{Client: subnet(t.Number, n, 0), OneWay: cmp.Or(s.OneWay, defaultOneWay), Offload: take.Offload}
-	if s.Router {
-		config.Server = subnet(t.Number, n, 1)
-	}
-	network, err := NewNetwork(config)
+	network, err := s.network(take)
 	if err != nil {
 		return err
 	}
-	b := &Bench{Network: network, Take: take, port: firstPort()}
-	about, err := About{}, network.Client.add(s.Hosts-1)
+	b := &Bench{Network: network, Take: take, last: last, port: firstPort()}
+	about, err := About{}, network.Client.add(take.Scenario.Hosts-1)
 	if err == nil {
-		about, err = b.record(t, path)
+		about, err = b.record(s.Tracer, path)
 	}
 	err = errors.Join(err, network.Close())
 	if err = errors.Join(err, release(b.held)); err != nil {
 		return err
 	}
 	return b.write(path, about)
+}
+
+// session is one run of Record.
+type session struct {
+	*Tracer
+	networks atomic.Int32 // that were made
+	// builders bounds the networks that are made at a time: the kernel makes
+	// namespaces one after the other, and each thread that waits for that keeps
+	// wires from running.
+	builders chan struct{}
+}
+
+// network makes the next network.
+func (s *session) network(t Take) (*Network, error) {
+	n := s.networks.Add(1) - 1
+	if n >= maxNetworks {
+		return nil, errors.New("no addresses are left")
+	}
+	c := NetworkConfig{Client: subnet(s.Number, uint16(n), 0), OneWay: cmp.Or(t.Scenario.OneWay, defaultOneWay), Offload: t.Offload}
+	if t.Scenario.Router {
+		c.Server = subnet(s.Number, uint16(n), 1)
+	}
+	s.builders <- struct{}{}
+	defer func() { <-s.builders }()
+	return NewNetwork(c)
 }
 
 // release closes what applications held after their network is gone. Sockets
@@ -208,7 +230,7 @@ func (b *Bench) record(t *Tracer, path string) (About, error) {
 	about.Tuned = b.tuned
 	time.Sleep(cmp.Or(b.Scenario.Tail, defaultTail))
 	about.End = time.Now().UnixNano()
-	err = errors.Join(err, b.mark())
+	err = errors.Join(err, b.mark(), b.repetitions(&about))
 	time.Sleep(settle)
 	return about, errors.Join(err, b.truth.stop())
 }
@@ -228,6 +250,23 @@ func (b *Bench) play() (err error) {
 		b.Must(errors.Join(b.Client.Sysctl("net.ipv4.tcp_timestamps", "0"), b.Server.Sysctl("net.ipv4.tcp_timestamps", "0")))
 	}
 	b.Scenario.Play(b)
+	return nil
+}
+
+// repetitions counts what the kernels retransmitted. Where the scenario gives
+// them no cause the machine was too busy, and it is played again; the last time
+// it stands as it is.
+func (b *Bench) repetitions(about *About) error {
+	for _, h := range []*Host{b.Client, b.Server} {
+		n, err := h.counter("snmp", "Tcp", "RetransSegs")
+		if err != nil {
+			return err
+		}
+		about.Repeated += n
+	}
+	if about.Repeated > 0 && !b.Scenario.Repeats && !b.last {
+		return missed{fmt.Errorf("%d segments were retransmitted though none was lost", about.Repeated)}
+	}
 	return nil
 }
 

@@ -32,7 +32,7 @@ func (t Take) Name() string {
 // weight is how many ordinary takes it is as much work as.
 func (t Take) weight() int {
 	if t.Scenario.Class == Mixed {
-		return 4
+		return 8
 	}
 	return 1
 }

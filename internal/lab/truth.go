@@ -169,6 +169,9 @@ func ghost(next []traceEvent) bool {
 }
 
 func (d *derivation) move(at, until int64, to fsm.State, source string) {
+	if n := len(d.out); n > 0 {
+		at = max(at, d.out[n-1].Time) // a sample may have begun before what it follows
+	}
 	if until <= at {
 		until = 0
 	}

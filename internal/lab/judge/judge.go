@@ -47,7 +47,6 @@ type Verdict struct {
 	Lags       map[string]int        // near moves further apart than may be that are excused, by kind
 	Times      map[string][]Distance // of near moves that agree, by kind
 	Cuts       int                   // captures cut short
-	Unborn     []string              // rules that labels name and that do not exist
 
 	// What is wrong, in words.
 	Different  []string // near sockets
@@ -93,8 +92,6 @@ func Judge(dir string) (*Verdict, error) {
 	slices.SortStableFunc(v.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(classOrder(a.Class), classOrder(b.Class)), cmp.Compare(a.Vantage, b.Vantage), nearFirst(a, b))
 	})
-	slices.Sort(v.Unborn)
-	v.Unborn = slices.Compact(v.Unborn)
 	return v, nil
 }
 
@@ -134,7 +131,6 @@ func (v *Verdict) plus(o *Verdict) {
 	for k, ds := range o.Times {
 		v.Times[k] = append(v.Times[k], ds...)
 	}
-	v.Unborn = append(v.Unborn, o.Unborn...)
 	v.Different = append(v.Different, o.Different...)
 	v.Late = append(v.Late, o.Late...)
 	v.Labels = append(v.Labels, o.Labels...)
@@ -163,7 +159,6 @@ func (v *Verdict) recording(path string) error {
 		return err
 	}
 	v.Recordings++
-	v.Unborn = append(v.Unborn, Unborn(rec.Labels)...)
 	for _, at := range []Vantage{AtClient, AtServer} {
 		name, err := lab.Found(path + at.ending())
 		if err != nil {

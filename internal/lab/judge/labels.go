@@ -15,7 +15,7 @@ import (
 // Labels lists in words what the findings of a capture owe to the labels:
 // rules that ought to name a connection and do not, and rules of severity
 // warning or above that name one, or a service, although nothing of the kind was
-// done to it. A rule that does not exist yet owes nothing.
+// done to it.
 func Labels(labels []lab.Label, in *Reading, v Vantage) (wrong []string) {
 	nth := map[ends]int{} // labels before of the same connection
 	for i := range labels {
@@ -53,8 +53,7 @@ func (r *Reading) owed(l *lab.Label, id tcp.PacketRef, v Vantage) (wrong []strin
 		}
 	}
 	for _, rule := range expect {
-		_, born := diagnose.Named(rule)
-		if born && !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
+		if !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v has no %s, but %s", l.Behaviour, l.Client, rule, names(own)))
 		}
 	}
@@ -88,17 +87,4 @@ func names(ds []diagnose.Finding) string {
 		out = append(out, d.Rule)
 	}
 	return strings.Join(out, ", ")
-}
-
-// Unborn lists the rules that labels name and that do not exist yet, each once.
-func Unborn(labels []lab.Label) (out []string) {
-	for _, l := range labels {
-		for _, rule := range slices.Concat(l.Expect, l.ExpectServer) {
-			if _, ok := diagnose.Named(rule); !ok && !slices.Contains(out, rule) {
-				out = append(out, rule)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }

@@ -18,9 +18,6 @@ func (v *Verdict) Print(out io.Writer) error {
 	v.reasons(&b)
 	v.times(&b)
 	fmt.Fprintf(&b, "\n%d captures cut short after every %d packets\n", v.Cuts, every)
-	if len(v.Unborn) > 0 {
-		fmt.Fprintf(&b, "expected by labels, and not written yet: %s\n", strings.Join(v.Unborn, ", "))
-	}
 	for _, list := range []struct {
 		title string
 		lines []string
