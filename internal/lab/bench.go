@@ -25,8 +25,10 @@ type Bench struct {
 	tuned  []Tuning
 	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label
-	held   []io.Closer // sockets that applications forgot
-	truth  *truth
+	// unlabelled are the labels that were taken back.
+	unlabelled int
+	held       []io.Closer // sockets that applications forgot
+	truth      *truth
 }
 
 const (

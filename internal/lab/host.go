@@ -114,6 +114,17 @@ func (h *Host) counter(file, protocol, event string) (n int, err error) {
 	return 0, fmt.Errorf("%s: the kernel has no counter %s of %s", h.Name, event, protocol)
 }
 
+// neighbour tells the host the hardware address of another's interface, so that
+// nothing waits for it to be asked for: a first SYN that did would give its
+// kernel a round-trip time of a second.
+func (h *Host) neighbour(dev string, n byte, addrs ...netip.Addr) error {
+	var batch strings.Builder
+	for _, a := range addrs {
+		fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev %s nud permanent\n", a, mac(n), dev)
+	}
+	return h.ns.Run(batch.String(), "ip", "-batch", "-")
+}
+
 // further is the n-th further address of the host in a family, from 1. It is
 // one that add gave to it.
 func (h *Host) further(f Family, n int) netip.Addr {

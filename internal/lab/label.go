@@ -32,6 +32,15 @@ type Label struct {
 	Possible []string `json:"possible,omitempty"`
 	// Doubtful lists rules that may do so with no more confidence than possible.
 	Doubtful []string `json:"doubtful,omitempty"`
+
+	// kernel is a move that must have been made on the connection for the label
+	// to be true, as in Scenario.Kernel; "" for none.
+	kernel string
+}
+
+// of reports whether the label is of a connection between two ends.
+func (l *Label) of(a, b netip.AddrPort) bool {
+	return l.Client == a && l.Server == b || l.Client == b && l.Server == a
 }
 
 // MarshalJSON writes an empty list for nil, never null.

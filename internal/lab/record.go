@@ -43,6 +43,9 @@ type About struct {
 	// value that each had.
 	Tuned  []Tuning `json:"tuned,omitempty"`
 	Kernel string   `json:"kernel"` // release
+	// Unlabelled are the connections of a mix whose applications, on a busy
+	// machine or a lossy wire, did something else than they were to do.
+	Unlabelled int `json:"unlabelled,omitempty"`
 	// Repeated are the segments that the hosts' kernels retransmitted.
 	Repeated int `json:"repeated,omitempty"`
 	// End is when the captures ended: a frame that is not TCP marks it.
@@ -142,7 +145,7 @@ func (s *session) recordOne(path string, take Take, last bool) (err error) {
 		return err
 	}
 	b := &Bench{Network: network, Take: take, last: last, port: firstPort()}
-	about, err := About{}, network.Client.add(take.Scenario.Hosts-1)
+	about, err := About{}, network.furtherClients(take.Scenario.Hosts-1)
 	if err == nil {
 		about, err = b.record(s.Tracer, path)
 	}
@@ -274,9 +277,7 @@ func (b *Bench) repetitions(about *About) error {
 // a connection that bears its label.
 func (b *Bench) reached(made []Transition) error {
 	for _, want := range b.Scenario.Kernel {
-		if !slices.ContainsFunc(made, func(t Transition) bool {
-			return want == fmt.Sprintf("%s %s>%s", t.Host, t.From, t.To) && b.labelled(t.Local, t.Remote)
-		}) {
+		if !slices.ContainsFunc(made, func(t Transition) bool { return t.is(want) && b.labelled(t.Local, t.Remote) }) {
 			return missed{fmt.Errorf("no %s", want)}
 		}
 	}
@@ -287,7 +288,7 @@ func (b *Bench) reached(made []Transition) error {
 // not one that only plays a part.
 func (b *Bench) labelled(local, remote netip.AddrPort) bool {
 	return slices.ContainsFunc(b.labels, func(l Label) bool {
-		return l.Behaviour == b.Scenario.Name && (l.Client == local && l.Server == remote || l.Client == remote && l.Server == local)
+		return l.Behaviour == b.Scenario.Name && l.of(local, remote)
 	})
 }
 
@@ -306,6 +307,11 @@ func (b *Bench) write(path string, about About) error {
 	if err != nil {
 		return err
 	}
+	all := len(b.labels)
+	b.labels = slices.DeleteFunc(b.labels, func(l Label) bool {
+		return l.kernel != "" && !slices.ContainsFunc(transitions, func(t Transition) bool { return t.is(l.kernel) && l.of(t.Local, t.Remote) })
+	})
+	about.Unlabelled = b.unlabelled + all - len(b.labels)
 	lines := []truthLine{{About: &about}}
 	for _, l := range b.labels {
 		lines = append(lines, truthLine{Label: &l})

@@ -47,6 +47,7 @@ type Verdict struct {
 	Lags       map[string]int        // near moves further apart than may be that are excused, by kind
 	Times      map[string][]Distance // of near moves that agree, by kind
 	Cuts       int                   // captures cut short
+	Unlabelled int                   // connections of mixes
 
 	// What is wrong, in words.
 	Different  []string // near sockets
@@ -117,6 +118,7 @@ func newVerdict() *Verdict {
 func (v *Verdict) plus(o *Verdict) {
 	v.Recordings += o.Recordings
 	v.Cuts += o.Cuts
+	v.Unlabelled += o.Unlabelled
 	for _, r := range o.Rows {
 		t := v.row(r.Class, r.Vantage, r.Near)
 		t.Sockets, t.Equal, t.Revised = t.Sockets+r.Sockets, t.Equal+r.Equal, t.Revised+r.Revised
@@ -159,6 +161,7 @@ func (v *Verdict) recording(path string) error {
 		return err
 	}
 	v.Recordings++
+	v.Unlabelled += rec.About.Unlabelled
 	for _, at := range []Vantage{AtClient, AtServer} {
 		name, err := lab.Found(path + at.ending())
 		if err != nil {

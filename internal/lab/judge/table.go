@@ -18,6 +18,7 @@ func (v *Verdict) Print(out io.Writer) error {
 	v.reasons(&b)
 	v.times(&b)
 	fmt.Fprintf(&b, "\n%d captures cut short after every %d packets\n", v.Cuts, every)
+	fmt.Fprintf(&b, "%d connections of the mixes have no label: their applications did something else than they were to do\n", v.Unlabelled)
 	for _, list := range []struct {
 		title string
 		lines []string
