@@ -32,10 +32,9 @@ type Label struct {
 	Possible []string `json:"possible,omitempty"`
 	// Doubtful lists rules that may do so with no more confidence than possible.
 	Doubtful []string `json:"doubtful,omitempty"`
-
-	// kernel is a move that must have been made on the connection for the label
-	// to be true, as in Scenario.Kernel; "" for none.
-	kernel string
+	// Kernel is a move that was made on the connection, without which the label
+	// would not be true, as in Scenario.Kernel; "" for none.
+	Kernel string `json:"kernel,omitempty"`
 }
 
 // of reports whether the label is of a connection between two ends.

@@ -174,7 +174,7 @@ func (m *mix) serve(l *Listener) {
 // failed.
 func (p *part) open(port uint16) *net.TCPConn {
 	to := netip.AddrPortFrom(p.Service().Addr(), port)
-	l := Label{Behaviour: p.Scenario.Name + "/" + p.name, Did: p.does, Client: p.At(p.port), Server: to, Expect: p.expect, Possible: hurried, kernel: p.kernel}
+	l := Label{Behaviour: p.Scenario.Name + "/" + p.name, Did: p.does, Client: p.At(p.port), Server: to, Expect: p.expect, Possible: hurried, Kernel: p.kernel}
 	if p.lossy {
 		l.Expect, l.Possible, l.Doubtful = nil, slices.Concat(p.expect, p.underLoss, hurried, lossy), p.doubtful
 	}

@@ -309,7 +309,7 @@ func (b *Bench) write(path string, about About) error {
 	}
 	all := len(b.labels)
 	b.labels = slices.DeleteFunc(b.labels, func(l Label) bool {
-		return l.kernel != "" && !slices.ContainsFunc(transitions, func(t Transition) bool { return t.is(l.kernel) && l.of(t.Local, t.Remote) })
+		return l.Kernel != "" && !slices.ContainsFunc(transitions, func(t Transition) bool { return t.is(l.Kernel) && l.of(t.Local, t.Remote) })
 	})
 	about.Unlabelled = b.unlabelled + all - len(b.labels)
 	lines := []truthLine{{About: &about}}
