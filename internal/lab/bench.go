@@ -22,6 +22,7 @@ type Bench struct {
 	Take
 
 	last   bool // it is not played again
+	stalls *stalls
 	tuned  []Tuning
 	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label

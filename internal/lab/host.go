@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ifname is the name of a host's only network interface.
@@ -112,6 +113,26 @@ func (h *Host) counter(file, protocol, event string) (n int, err error) {
 		}
 	}
 	return 0, fmt.Errorf("%s: the kernel has no counter %s of %s", h.Name, event, protocol)
+}
+
+// ready waits until the kernel receives what is sent to the host's IPv6
+// addresses. It puts their routes in later than they are set, by a worker that
+// waits for the lock of all namespaces (addrconf_dad_work in net/ipv6/addrconf.c).
+func (h *Host) ready(addrs ...netip.Addr) error {
+	return h.ns.Do(func() error {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			routes, err := os.ReadFile("/proc/thread-self/net/ipv6_route")
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { // destination and its length, in hexadecimal
+				return !strings.Contains("\n"+string(routes), fmt.Sprintf("\n%x 80 ", a.As16()))
+			}) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s: the kernel has no route to %v", h.Name, addrs)
+	})
 }
 
 // neighbour tells the host the hardware address of another's interface, so that

@@ -81,6 +81,8 @@ func (n *Network) build(c NetworkConfig) (err error) {
 	return errors.Join(
 		n.Client.neighbour(ifname, serverNumber, n.Server.V4, n.Server.V6),
 		n.Server.neighbour(ifname, clientNumber, n.Client.V4, n.Client.V6),
+		n.Client.ready(n.Client.V6),
+		n.Server.ready(n.Server.V6),
 	)
 }
 
@@ -88,7 +90,8 @@ func (n *Network) build(c NetworkConfig) (err error) {
 func (n *Network) furtherClients(count int) error {
 	err := n.Client.add(count)
 	for i := 1; i <= count && err == nil; i++ {
-		err = n.Server.neighbour(ifname, clientNumber, n.Client.further(IPv4, i), n.Client.further(IPv6, i))
+		err = errors.Join(n.Client.ready(n.Client.further(IPv6, i)),
+			n.Server.neighbour(ifname, clientNumber, n.Client.further(IPv4, i), n.Client.further(IPv6, i)))
 	}
 	return err
 }
@@ -114,6 +117,9 @@ func (n *Network) join(c NetworkConfig) (err error) {
 		n.router.neighbour("lan", serverNumber, n.Server.V4, n.Server.V6),
 		n.Client.route(near.V4.Addr(), near.V6.Addr()),
 		n.Server.route(far.V4.Addr(), far.V6.Addr()),
+		n.Client.ready(n.Client.V6),
+		n.Server.ready(n.Server.V6),
+		n.router.ready(near.V6.Addr(), far.V6.Addr()),
 	)
 }
 

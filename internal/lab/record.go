@@ -93,6 +93,7 @@ func Record(dir string, takes []Take) (again []string, err error) {
 	slices.SortStableFunc(takes, func(a, b Take) int { return cmp.Compare(b.Scenario.Tail, a.Scenario.Tail) })
 	errs, replays := make([]error, len(takes)), make([][]string, len(takes))
 	run := &session{Tracer: t, builders: make(chan struct{}, 2)}
+	defer run.stalls.watch()()
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i, take := range takes {
@@ -144,7 +145,7 @@ func (s *session) recordOne(path string, take Take, last bool) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &Bench{Network: network, Take: take, last: last, port: firstPort()}
+	b := &Bench{Network: network, Take: take, last: last, stalls: &s.stalls, port: firstPort()}
 	about, err := About{}, network.furtherClients(take.Scenario.Hosts-1)
 	if err == nil {
 		about, err = b.record(s.Tracer, path)
@@ -159,6 +160,7 @@ func (s *session) recordOne(path string, take Take, last bool) (err error) {
 // session is one run of Record.
 type session struct {
 	*Tracer
+	stalls
 	networks atomic.Int32 // that were made
 	// builders bounds the networks that are made at a time: the kernel makes
 	// namespaces one after the other, and each thread that waits for that keeps
@@ -229,7 +231,11 @@ func (b *Bench) record(t *Tracer, path string) (About, error) {
 	if b.truth, err = watch(t, b.Network, b.Family, max(1, b.Scenario.Hosts)); err != nil {
 		return about, err
 	}
+	begin := time.Now()
 	err = b.play()
+	if d := b.stalls.since(begin); err == nil && d > longestStall && !b.last && b.Scenario.Class != Mixed {
+		err = missed{fmt.Errorf("this process stood still for %v meanwhile", d.Round(time.Millisecond))}
+	}
 	about.Tuned = b.tuned
 	time.Sleep(cmp.Or(b.Scenario.Tail, defaultTail))
 	about.End = time.Now().UnixNano()

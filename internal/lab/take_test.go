@@ -45,6 +45,14 @@ func TestTakes(t *testing.T) {
 	}
 }
 
+func TestStalls(t *testing.T) {
+	begin := time.Now()
+	s := stalls{seen: []stall{{begin.Add(-time.Second), time.Hour}, {begin.Add(time.Second), time.Minute}, {begin.Add(2 * time.Second), time.Second}}}
+	if got := s.since(begin); got != time.Minute {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestNetworksHaveAddressesOfTheirOwn(t *testing.T) {
 	seen := map[string]uint16{}
 	for n := range uint16(maxNetworks) {

@@ -92,6 +92,7 @@ func TestContradicts(t *testing.T) {
 		still bool
 		want  bool
 	}{
+		{"of a party that was not known", again, diagnose.Unknown, true, false},
 		{"said again", again, diagnose.ServerApp, true, false},
 		{"of another party", again, diagnose.ClientApp, true, true},
 		{"explained", explained, diagnose.ServerApp, false, false},
