@@ -177,10 +177,14 @@ func strayKind(e *entry, s *tcp.Segment) MarkKind {
 	return 0
 }
 
+// pawsWindow is how much older than TS.Recent a timestamp may be, in ticks:
+// Linux lets pass what was overtaken by one (TCP_PAWS_WINDOW in net/tcp.h).
+const pawsWindow = 1
+
 // rejects reports whether PAWS makes the receiver drop a segment of d: its
 // timestamp is older than TS.Recent (RFC 7323 §5.3).
 func (d *end) rejects(s *tcp.Segment) bool {
-	return d.has(hasRecent) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.recent) < 0
+	return d.has(hasRecent) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.recent) < -pawsWindow
 }
 
 // keepRecent follows the receiver's TS.Recent: only a segment that covers what

@@ -116,6 +116,9 @@ type Endpoint struct {
 	FINRepeats  uint32 // repetitions that are no copies of frames
 	// AckedPeerFIN reports that it acknowledged the peer's FIN.
 	AckedPeerFIN bool
+	// NxtAtPeerFIN is how far it had sent when it first acknowledged the peer's
+	// FIN, where AckedPeerFIN says that it did.
+	NxtAtPeerFIN tcp.Seq
 	// Repeats counts the repetitions of payload since the peer last acknowledged
 	// anything new; Repeat is the last of them, Unanswered the first
 	// transmission of the latest payload that is repeated.

@@ -128,7 +128,7 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 		EarlyRepeats: x.earlyRepeats, LastEarlyRepeat: x.lastEarlyRepeat,
 		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
 		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
-		AckedPeerFIN: d.has(ackedFIN), HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
+		AckedPeerFIN: d.has(ackedFIN), NxtAtPeerFIN: d.nxtFIN, HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
 		Timestamps: d.has(hasTS), LastTSVal: d.tsval, TSEcr: d.tsecr,
 		SYNTSVal: d.tsSYN, HasSYNTSVal: d.has(hasTSSYN), TTL: d.ttl,
 	}

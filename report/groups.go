@@ -110,12 +110,8 @@ func newGroups(opt *Options) groups {
 		all: map[groupKey]*group{}, services: map[groupKey]int{},
 		list: opt.ListFindings, every: opt.AllFindings, explain: map[string]bool{},
 	}
-	for i := range opt.Rules {
-		if r := &opt.Rules[i]; r.New != nil {
-			for _, id := range r.Replaces {
-				s.explain[id] = true
-			}
-		}
+	for _, id := range diagnose.Covered(opt.Rules) {
+		s.explain[id] = true
 	}
 	return s
 }

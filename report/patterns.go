@@ -11,9 +11,7 @@ import (
 // explains.
 func (s *groups) patterns(p *diagnose.Patterns, c *diagnose.Context, end int64) {
 	p.Findings(c, end, func(r *diagnose.Rule, d diagnose.Finding) {
-		if len(r.Replaces) > 0 {
-			s.explained(r, &d)
-		}
+		s.explained(r, &d)
 		if !r.Muted {
 			s.add(firstFlow(&d), &found{Finding: d})
 		}

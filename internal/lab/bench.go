@@ -21,11 +21,15 @@ type Bench struct {
 	*Network
 	Take
 
+	last   bool // it is not played again
+	stalls *stalls
 	tuned  []Tuning
 	port   uint16 // the latest of the client's; begins at firstPort
 	labels []Label
-	held   []io.Closer // sockets that applications forgot
-	truth  *truth
+	// unlabelled are the labels that were taken back.
+	unlabelled int
+	held       []io.Closer // sockets that applications forgot
+	truth      *truth
 }
 
 const (
@@ -45,6 +49,23 @@ func (b *Bench) Must(err error) {
 
 // Fail ends the scenario.
 func (b *Bench) Fail(format string, args ...any) { b.Must(fmt.Errorf(format, args...)) }
+
+// missed is what a scenario fails with when the kernels did not do what it is
+// about: it proves nothing about the program and is played again.
+type missed struct{ error }
+
+// Missed ends the scenario because it did not set up what its label says.
+func (b *Bench) Missed(format string, args ...any) { b.Must(missed{fmt.Errorf(format, args...)}) }
+
+// Counted ends the scenario unless a host's kernel counted an event of
+// TcpExt, by its name in /proc/net/netstat, so many times or more.
+func (b *Bench) Counted(h *Host, event string, least int) {
+	n, err := h.counter("netstat", "TcpExt", event)
+	b.Must(err)
+	if n < least {
+		b.Missed("the %s's kernel counted %s %d times and not %d", h.Name, event, n, least)
+	}
+}
 
 // Sleep lets time pass.
 func (b *Bench) Sleep(d time.Duration) { time.Sleep(d) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -100,8 +101,10 @@ func (h *Host) SendRaw(raw []byte) error {
 }
 
 // Vanish ends a socket without a word to the peer, as the loss of a machine
-// does (TCP_REPAIR, of which the kernel's checkpoints are made).
+// does (TCP_REPAIR, of which the kernel's checkpoints are made). Before that it
+// leaves time for an acknowledgement that is held back.
 func (b *Bench) Vanish(c *net.TCPConn) {
+	b.Sleep(150 * time.Millisecond)
 	b.Must(SetOption(c, SockOpt(unix.IPPROTO_TCP, unix.TCP_REPAIR, unix.TCP_REPAIR_ON)))
 	b.Close(c)
 }

@@ -6,6 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // ifname is the name of a host's only network interface.
@@ -81,6 +86,88 @@ func (h *Host) openTAP(name string) (p *port, err error) {
 
 // Sysctl sets a parameter of this host alone.
 func (h *Host) Sysctl(name, value string) error { return h.ns.Sysctl(name, value) }
+
+// counter reads one of the host's counters: its table's file under /proc/net,
+// the protocol and its name, as in "netstat", "TcpExt", "ListenOverflows".
+func (h *Host) counter(file, protocol, event string) (n int, err error) {
+	var text []byte
+	err = h.ns.Do(func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/" + file)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != protocol+":" {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		if i := slices.Index(names, event); i >= 0 && i < len(fields) {
+			return strconv.Atoi(fields[i])
+		}
+	}
+	return 0, fmt.Errorf("%s: the kernel has no counter %s of %s", h.Name, event, protocol)
+}
+
+// ready waits until the kernel receives what is sent to the host's IPv6
+// addresses. It puts their routes in later than they are set, by a worker that
+// waits for the lock of all namespaces (addrconf_dad_work in net/ipv6/addrconf.c).
+func (h *Host) ready(addrs ...netip.Addr) error {
+	return h.ns.Do(func() error {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			routes, err := os.ReadFile("/proc/thread-self/net/ipv6_route")
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { // destination and its length, in hexadecimal
+				return !strings.Contains("\n"+string(routes), fmt.Sprintf("\n%x 80 ", a.As16()))
+			}) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s: the kernel has no route to %v", h.Name, addrs)
+	})
+}
+
+// neighbour tells the host the hardware address of another's interface, so that
+// nothing waits for it to be asked for: a first SYN that did would give its
+// kernel a round-trip time of a second.
+func (h *Host) neighbour(dev string, n byte, addrs ...netip.Addr) error {
+	var batch strings.Builder
+	for _, a := range addrs {
+		fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev %s nud permanent\n", a, mac(n), dev)
+	}
+	return h.ns.Run(batch.String(), "ip", "-batch", "-")
+}
+
+// further is the n-th further address of the host in a family, from 1. It is
+// one that add gave to it.
+func (h *Host) further(f Family, n int) netip.Addr {
+	a := h.Addr(f)
+	for range n {
+		a = a.Next()
+	}
+	return a
+}
+
+// add gives the host so many further addresses of either family.
+func (h *Host) add(n int) error {
+	if n <= 0 {
+		return nil
+	}
+	var batch strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&batch, "addr add %s/32 dev %s\naddr add %s/128 dev %s nodad\n",
+			h.further(IPv4, i), ifname, h.further(IPv6, i), ifname)
+	}
+	return h.ns.Run(batch.String(), "ip", "-batch", "-")
+}
 
 // Addr is the host's address of a family.
 func (h *Host) Addr(f Family) netip.Addr {

@@ -30,6 +30,16 @@ type Label struct {
 	// Possible lists rules that may name it besides, because what the wire does
 	// to the scenario may or may not be their cause.
 	Possible []string `json:"possible,omitempty"`
+	// Doubtful lists rules that may do so with no more confidence than possible.
+	Doubtful []string `json:"doubtful,omitempty"`
+	// Kernel is a move that was made on the connection, without which the label
+	// would not be true, as in Scenario.Kernel; "" for none.
+	Kernel string `json:"kernel,omitempty"`
+}
+
+// of reports whether the label is of a connection between two ends.
+func (l *Label) of(a, b netip.AddrPort) bool {
+	return l.Client == a && l.Server == b || l.Client == b && l.Server == a
 }
 
 // MarshalJSON writes an empty list for nil, never null.

@@ -78,7 +78,22 @@ func (n *Network) build(c NetworkConfig) (err error) {
 		return n.join(c)
 	}
 	n.Wire = newWire(n.Client.port, n.Server.port, c.OneWay)
-	return nil
+	return errors.Join(
+		n.Client.neighbour(ifname, serverNumber, n.Server.V4, n.Server.V6),
+		n.Server.neighbour(ifname, clientNumber, n.Client.V4, n.Client.V6),
+		n.Client.ready(n.Client.V6),
+		n.Server.ready(n.Server.V6),
+	)
+}
+
+// furtherClients gives the client so many further addresses.
+func (n *Network) furtherClients(count int) error {
+	err := n.Client.add(count)
+	for i := 1; i <= count && err == nil; i++ {
+		err = errors.Join(n.Client.ready(n.Client.further(IPv6, i)),
+			n.Server.neighbour(ifname, clientNumber, n.Client.further(IPv4, i), n.Client.further(IPv6, i)))
+	}
+	return err
 }
 
 // join puts a router between the wire and the server.
@@ -96,8 +111,15 @@ func (n *Network) join(c NetworkConfig) (err error) {
 	return errors.Join(
 		n.router.Sysctl("net.ipv4.ip_forward", "1"),
 		n.router.Sysctl("net.ipv6.conf.all.forwarding", "1"),
+		n.Client.neighbour(ifname, routerNumber, near.V4.Addr(), near.V6.Addr()),
+		n.Server.neighbour(ifname, lanNumber, far.V4.Addr(), far.V6.Addr()),
+		n.router.neighbour(ifname, clientNumber, n.Client.V4, n.Client.V6),
+		n.router.neighbour("lan", serverNumber, n.Server.V4, n.Server.V6),
 		n.Client.route(near.V4.Addr(), near.V6.Addr()),
 		n.Server.route(far.V4.Addr(), far.V6.Addr()),
+		n.Client.ready(n.Client.V6),
+		n.Server.ready(n.Server.V6),
+		n.router.ready(near.V6.Addr(), far.V6.Addr()),
 	)
 }
 

@@ -21,15 +21,15 @@ func losses() []Scenario {
 			Expect: []string{"last-ack-lost"}, ExpectServer: []string{}, Possible: []string{"fin-unacked"}, // to the end of the capture
 			Tail: 9 * time.Second, Play: playLastAckLost(5)},
 		{Name: "last-ack-lost-for-good", Does: "The wire loses every last ACK of the client; the server gives up in LAST_ACK.",
-			Expect: []string{"last-ack-lost"}, ExpectServer: []string{"fin-unacked"}, Tail: 9 * time.Second, Play: playLastAckLostForGood},
+			Expect: []string{"last-ack-lost"}, ExpectServer: []string{"fin-unacked"}, Kernel: []string{"server LAST_ACK>CLOSED"}, Tail: 9 * time.Second, Play: playLastAckLostForGood},
 		{Name: "fin-unacked", Does: "The wire loses everything from the moment at which the client closes.",
-			Expect: []string{"fin-unacked"}, ExpectServer: []string{}, Tail: 9 * time.Second, Play: playFINUnacked},
+			Expect: []string{"fin-unacked"}, ExpectServer: []string{}, Kernel: []string{"client FIN_WAIT_1>CLOSED"}, Tail: 9 * time.Second, Play: playFINUnacked},
 		{Name: "fin-unacked-last-ack", Does: "The wire loses everything from the moment at which the server closes, second.",
-			Expect: []string{"fin-unanswered"}, ExpectServer: []string{"fin-unacked"}, Tail: 9 * time.Second, Play: playLastAckUnacked},
+			Expect: []string{"fin-unanswered"}, ExpectServer: []string{"fin-unacked"}, Kernel: []string{"server LAST_ACK>CLOSED"}, Tail: 9 * time.Second, Play: playLastAckUnacked},
 		{Name: "simultaneous-close-acks-lost", Does: "Both close at once, and the wire loses the first ACK of either FIN.",
-			Expect: []string{"simultaneous-close"}, OneWay: 50 * time.Millisecond, Tail: 3 * time.Second, Play: playCrossedAcksLost},
+			Expect: []string{"simultaneous-close"}, Kernel: []string{"client FIN_WAIT_1>CLOSING", "server FIN_WAIT_1>CLOSING"}, OneWay: 50 * time.Millisecond, Tail: 3 * time.Second, Play: playCrossedAcksLost},
 		{Name: "simultaneous-close-fin-lost", Does: "Both close at once, and the wire loses the server's FIN once.",
-			Expect: []string{}, ExpectServer: []string{"simultaneous-close"}, OneWay: 50 * time.Millisecond, Tail: 3 * time.Second, Play: playCrossedFINLost},
+			Expect: []string{}, ExpectServer: []string{"simultaneous-close"}, Kernel: []string{"server FIN_WAIT_1>CLOSING"}, OneWay: 50 * time.Millisecond, Tail: 3 * time.Second, Play: playCrossedFINLost},
 		{Name: "data-lost-before-fin", Does: "The wire loses the client's last data once: the FIN waits behind the hole.", Play: playDataLostBeforeFIN},
 	}
 }

@@ -71,7 +71,9 @@ func playMixed(loss int) func(*Bench) {
 		wg.Wait()
 		b.Must(l.Close())
 		serving.Wait()
+		all := len(b.labels)
 		b.labels = slices.DeleteFunc(b.labels, func(l Label) bool { return m.parts[l.Client].gaveUp })
+		b.unlabelled = all - len(b.labels)
 	}
 }
 
@@ -133,10 +135,14 @@ type mixed struct {
 	name   string
 	does   string
 	expect []string
+	// kernel is a move that is made when the applications' timing came out as it
+	// is meant, as in Scenario.Kernel: else the connection has no label.
+	kernel string
 	client func(p *part)
 	server func(p *part, c *net.TCPConn) // nil: echo, and close when the client has
-	// underLoss are rules that may name it besides when segments are lost.
-	underLoss []string
+	// underLoss are rules that may name it besides when segments are lost,
+	// doubtful those that may do so as no more than possible.
+	underLoss, doubtful []string
 }
 
 // serve hands each connection to its behaviour.
@@ -168,9 +174,9 @@ func (m *mix) serve(l *Listener) {
 // failed.
 func (p *part) open(port uint16) *net.TCPConn {
 	to := netip.AddrPortFrom(p.Service().Addr(), port)
-	l := Label{Behaviour: p.Scenario.Name + "/" + p.name, Did: p.does, Client: p.At(p.port), Server: to, Expect: p.expect, Possible: hurried}
+	l := Label{Behaviour: p.Scenario.Name + "/" + p.name, Did: p.does, Client: p.At(p.port), Server: to, Expect: p.expect, Possible: hurried, Kernel: p.kernel}
 	if p.lossy {
-		l.Expect, l.Possible = nil, slices.Concat(p.expect, p.underLoss, hurried, lossy)
+		l.Expect, l.Possible, l.Doubtful = nil, slices.Concat(p.expect, p.underLoss, hurried, lossy), p.doubtful
 	}
 	p.mu.Lock()
 	p.parts[p.At(p.port)] = p

@@ -19,25 +19,24 @@ func openings() []Scenario {
 	return []Scenario{
 		{Name: "normal", Does: "The client opens, asks, is answered and closes; the server closes 150 ms later.",
 			Play: playNormal},
-		{Name: "syn-lost-once", Does: "The wire loses the first SYN; then a normal connection.",
+		{Name: "syn-lost-once", Repeats: true, Does: "The wire loses the first SYN; then a normal connection.",
 			Expect: []string{"syn-retransmitted"}, ExpectServer: []string{},
 			Play: playLossy(ToServer, func(f *Frame) bool { return f.Flags.Has(tcp.SYN) })},
-		{Name: "synack-lost-once", Does: "The wire loses the first SYN-ACK; then a normal connection.",
-			Expect: []string{"syn-retransmitted"},
-			Play:   playLossy(ToClient, func(f *Frame) bool { return f.Flags.Has(tcp.SYN) })},
-		{Name: "third-ack-lost", Does: "The wire loses the ACK of the SYN-ACK, and the client has nothing to send for 2.5 s.",
+		{Name: "synack-lost-once", Repeats: true, Does: "The wire loses each SYN-ACK until the client has sent its SYN again; then a normal connection.",
+			Expect: []string{"syn-retransmitted"}, Play: playSYNACKLost},
+		{Name: "third-ack-lost", Repeats: true, Does: "The wire loses the ACK of the SYN-ACK, and the client has nothing to send for 2.5 s.",
 			Expect: []string{"handshake-ack-lost"}, Play: playThirdACKLost(2500 * time.Millisecond)},
-		{Name: "third-ack-lost-data", Does: "The wire loses the ACK of the SYN-ACK; the data that follow at once stand in for it.",
+		{Name: "third-ack-lost-data", Repeats: true, Does: "The wire loses the ACK of the SYN-ACK; the data that follow at once stand in for it.",
 			Play: playThirdACKLost(0)},
 		{Name: "half-open-scan", Does: "A scanner sends a SYN past the client's TCP, which resets the answer.",
 			Expect: []string{"handshake-abandoned"}, Play: playScan},
-		{Name: "handshake-abandoned", Does: "The client gives its connect() up before the SYN-ACK comes, which its kernel resets.",
+		{Name: "handshake-abandoned", Repeats: true, Does: "The client gives its connect() up before the SYN-ACK comes, which its kernel resets.",
 			Expect: []string{"handshake-abandoned"}, OneWay: 100 * time.Millisecond, Play: playAbandoned},
 		{Name: "simultaneous-open", Does: "Both hosts connect() to each other at once; then the first closes, and the second.",
-			Expect: []string{"simultaneous-open"}, OneWay: 100 * time.Millisecond, Play: playSimultaneousOpen},
-		{Name: "fast-open", Does: "The client gets a cookie (TCP Fast Open), and sends data in the SYN of its second connection.",
+			Expect: []string{"simultaneous-open"}, Kernel: []string{"client SYN_SENT>SYN_RCVD", "server SYN_SENT>SYN_RCVD"}, OneWay: 100 * time.Millisecond, Play: playSimultaneousOpen},
+		{Name: "fast-open", Repeats: true, Does: "The client gets a cookie (TCP Fast Open), and sends data in the SYN of its second connection.",
 			Play: playFastOpen(false)},
-		{Name: "fast-open-rejected", Does: "As fast-open, but the server has changed its key: it acknowledges the SYN without its data.",
+		{Name: "fast-open-rejected", Repeats: true, Does: "As fast-open, but the server has changed its key: it acknowledges the SYN without its data.",
 			Play: playFastOpen(true)},
 		{Name: "health-check", Does: "The client opens and closes without a word; the server closes at once.", Play: playHealthCheck},
 		{Name: "sequence-wrap", Does: "A normal connection whose client's sequence numbers pass 2^32.", Play: playWrap},
@@ -56,6 +55,19 @@ func playLossy(d Dir, match func(*Frame) bool) func(*Bench) {
 		b.Wire.Add(DropFirst(1, func(f *Frame) bool { return f.Dir == d && f.IsTCP() && match(f) }))
 		playNormal(b)
 	}
+}
+
+// playSYNACKLost loses more than one where the server's timer, which is as long
+// as the client's, runs out first.
+func playSYNACKLost(b *Bench) {
+	syns := 0
+	b.Wire.Add(func(f *Frame) Fate {
+		if f.Dir == ToServer && f.Flags.Has(tcp.SYN) {
+			syns++
+		}
+		return Fate{Drop: f.Dir == ToClient && f.Flags.Has(tcp.SYN) && syns < 2}
+	})
+	playNormal(b)
 }
 
 func playThirdACKLost(quiet time.Duration) func(*Bench) {

@@ -15,7 +15,7 @@ func overflows() []Scenario {
 	expect := []string{"accept-queue-overflow"}
 	late := []string{"fin-answered-late"} // whom the server accepts and closes first waits for the others
 	return []Scenario{
-		{Name: "accept-queue-syn-dropped", Does: "The queue is full: the server's kernel ignores the SYN, until the application accepts 2.5 s later.",
+		{Name: "accept-queue-syn-dropped", Does: "Two connections fill the queue; the server's kernel takes what they ask and ignores the SYNs of two others, until the application accepts 4 s later.",
 			Expect: expect, Possible: []string{"syn-retransmitted"}, Play: playQueueFullSYN},
 		{Name: "accept-queue-ack-ignored", Does: "Three handshakes at once for the last place: two third ACKs are ignored, until the application accepts 2.5 s later.",
 			Expect: expect, Possible: late, OneWay: 50 * time.Millisecond, Play: playQueueRace(2, "0")},
@@ -26,40 +26,59 @@ func overflows() []Scenario {
 	}
 }
 
+// playQueueFullSYN has those that wait ask a second time while the SYNs are
+// ignored: that the kernel takes it shows that host and path are well.
 func playQueueFullSYN(b *Bench) {
-	l := b.Listen(0)
-	first := b.NextPort()
-	b.LabelAs(first, "Fills the accept queue, and is accepted 2.5 s later.")
-	c1, err := b.Connect(first, patience)
-	b.Must(err)
-	b.Send(c1, 100)
-	var s1 *net.TCPConn
-	var acceptErr error
+	l := b.Listen(1)
+	var waiting []*net.TCPConn
+	for range 2 {
+		port := b.NextPort()
+		b.labelQueued(port, "Waits in the accept queue for 4 s.")
+		c, err := b.Connect(port, patience)
+		b.Must(err)
+		b.Send(c, 100)
+		waiting = append(waiting, c)
+		b.Sleep(100 * time.Millisecond)
+	}
+	b.Sleep(300 * time.Millisecond) // so that it is not the same moment
+	late, errs := make([]*net.TCPConn, 2), make([]error, 2)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		time.Sleep(2500 * time.Millisecond)
-		s1, acceptErr = l.AcceptWithin(patience)
-	})
-	second := b.NextPort()
-	b.Label(second)
-	c2, s2 := b.OpenFromLater(l, second, &wg)
-	b.Must(acceptErr)
-	b.Keep(s1)
-	b.Recv(s1, 100)
-	b.Talk(c2, s2)
-	b.CloseClientFirst(c1, s1)
-	b.CloseClientFirst(c2, s2)
-}
-
-// OpenFromLater is OpenFrom for a listener from which others accept first.
-func (b *Bench) OpenFromLater(l *Listener, port uint16, others *sync.WaitGroup) (client, server *net.TCPConn) {
-	client, err := b.Connect(port, patience)
-	b.Must(err)
-	others.Wait()
-	server, err = l.AcceptWithin(patience)
-	b.Must(err)
-	b.Keep(server)
-	return client, server
+	for i := range late {
+		port := b.NextPort()
+		b.Label(port)
+		wg.Go(func() { late[i], errs[i] = b.Client.Dial(ctx, port, b.Service()) })
+	}
+	for range 2 {
+		b.Sleep(1500 * time.Millisecond)
+		for _, c := range waiting {
+			b.Send(c, 100)
+		}
+	}
+	b.Sleep(600 * time.Millisecond)
+	b.Counted(b.Server, "ListenOverflows", 4)
+	for _, c := range waiting { // they were queued in that order
+		s, err := l.AcceptWithin(patience)
+		b.Must(err)
+		b.Keep(s)
+		b.Recv(s, 300)
+		b.Send(s, 300)
+		b.Recv(c, 300)
+		b.CloseClientFirst(c, s)
+	}
+	wg.Wait()
+	for i, c := range late {
+		b.Must(errs[i])
+		b.Keep(c)
+		s, err := l.AcceptWithin(patience)
+		b.Must(err)
+		b.Keep(s)
+		b.Close(s)
+	}
+	for _, c := range late {
+		b.Close(c)
+	}
 }
 
 // playQueueRace opens three connections at once when one place is left in the
@@ -87,6 +106,10 @@ func playQueueRace(backlog int, abort string) func(*Bench) {
 		accepted := len(clients)
 		if abort == "1" {
 			accepted = backlog + 1
+		}
+		b.Counted(b.Server, "ListenOverflows", 1)
+		if backlog == 0 {
+			b.Counted(b.Server, "SyncookiesSent", 2)
 		}
 		var winner uint16
 		for i := range accepted {

@@ -31,11 +31,11 @@ func refusals() []Scenario {
 			Expect: []string{"connection-refused"}, Play: playRejectedByHost("tcp reset")},
 		{Name: "rejected-by-host-icmp", Does: "The server's own firewall answers the SYN with an ICMP error (port unreachable).",
 			Expect: []string{"connection-rejected"}, Play: playRejectedByHost("icmpx port-unreachable")},
-		{Name: "syn-blackholed", Does: "The wire loses every SYN; the client gives up after eight in 19 s.",
+		{Name: "syn-blackholed", Repeats: true, Does: "The wire loses every SYN; the client gives up after eight in 19 s.",
 			Expect: []string{"syn-unanswered"}, ExpectServer: []string{}, Play: playBlackholed},
-		{Name: "synack-blackholed", Does: "The wire loses every SYN-ACK; the client gives up after eight SYNs in 19 s.",
+		{Name: "synack-blackholed", Repeats: true, Does: "The wire loses every SYN-ACK; the client gives up after eight SYNs in 19 s.",
 			Expect: []string{"syn-unanswered"}, Play: playSYNACKBlackholed},
-		{Name: "syn-flood", Does: "A hundred SYNs come from addresses that never answer.", Only: IPv4,
+		{Name: "syn-flood", Repeats: true, Does: "A hundred SYNs come from addresses that never answer.", Only: IPv4,
 			Expect: []string{}, ExpectServer: []string{"syn-flood"}, Play: playFlood},
 	}
 }
@@ -92,10 +92,10 @@ func playBlackholed(b *Bench) {
 func playSYNACKBlackholed(b *Bench) {
 	b.Listen(-1)
 	b.Tune(b.Client, "tcp_syn_retries", "3")
-	b.Tune(b.Server, "tcp_synack_retries", "2")
+	b.Tune(b.Server, "tcp_synack_retries", "3") // with 2 it gives up 11 s later, just when a SYN comes
 	b.Wire.Add(Blackhole(ToClient))
 	b.connectInVain(2 * patience)
-	b.Sleep(4 * time.Second) // until the server has given up too
+	b.Sleep(6 * time.Second) // until the server has given up too
 }
 
 // playFlood injects SYNs behind the client: the answers find nobody.

@@ -22,7 +22,7 @@ func resets() []Scenario {
 			Expect: []string{"abortive-close"}, Play: playAbortInCloseWait},
 		{Name: "unread-data", Does: "The client closes without having read the answer.",
 			Expect: []string{"rst-unread-data"}, Play: playUnread},
-		{Name: "unread-data-in-close-wait", Does: "The client sends and closes; the server closes without having read.",
+		{Name: "unread-data-in-close-wait", Repeats: true, Does: "The client sends and closes; the server closes without having read.",
 			Expect: []string{"rst-unread-data"}, Play: playUnreadInCloseWait},
 		{Name: "unread-data-process-killed", Does: "The server's process is killed before it has read the request.",
 			Expect: []string{"rst-unread-data"}, Play: playUnreadKilled},

@@ -5,7 +5,6 @@ package lab
 import (
 	"errors"
 	"net"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -17,17 +16,17 @@ import (
 // timeWaits are about the life of TIME_WAIT, which Linux keeps for 60 s.
 func timeWaits() []Scenario {
 	return []Scenario{
-		{Name: "time-wait-expires", Does: "A normal connection; the client's TIME_WAIT ends after its time.", Tail: longTail, Play: playNormal},
-		{Name: "time-wait-restarted", Does: "The wire loses the client's last ACK five times; each repetition of the server's FIN restarts the client's TIME_WAIT.",
-			Expect: []string{"last-ack-lost"}, ExpectServer: []string{}, Tail: longTail, Play: playLastAckLost(5)},
+		{Name: "time-wait-expires", Does: "A normal connection; the client's TIME_WAIT ends after its time.", Kernel: []string{"client TIME_WAIT>CLOSED"}, Tail: longTail, Play: playNormal},
+		{Name: "time-wait-restarted", Repeats: true, Does: "The wire loses the client's last ACK five times; each repetition of the server's FIN restarts the client's TIME_WAIT.",
+			Expect: []string{"last-ack-lost"}, ExpectServer: []string{}, Kernel: []string{"client TIME_WAIT>TIME_WAIT", "client TIME_WAIT>CLOSED"}, Tail: longTail, Play: playLastAckLost(5)},
 		{Name: "time-wait-assassinated-by-fin", Does: "A copy of the server's FIN meets the client's TIME_WAIT 5 s late; the server, which has no socket, resets the answer.",
 			Expect: []string{"time-wait-assassinated"}, ExpectServer: []string{}, Tail: 7 * time.Second, Play: playLateFIN},
 		{Name: "time-wait-assassinated", Does: "A copy of old data from the client meets the server's TIME_WAIT; the client, which has no socket, resets the answer.",
-			Expect: []string{}, ExpectServer: []string{"time-wait-assassinated"}, Play: playAssassinated("0")},
+			Expect: []string{}, ExpectServer: []string{"time-wait-assassinated"}, Kernel: []string{"server TIME_WAIT>CLOSED"}, Play: playAssassinated("0")},
 		{Name: "time-wait-survives-rst", Does: "As time-wait-assassinated, but the server follows RFC 1337 and ignores the RST.",
 			Possible: []string{"time-wait-assassinated"}, Play: playAssassinated("1")}, // which that alone prevents
 		{Name: "time-wait-missing", Does: "The client keeps no TIME_WAIT (tcp_max_tw_buckets 0): the server's FIN meets an RST.",
-			Expect: []string{"time-wait-missing"}, Play: playMissing},
+			Expect: []string{"time-wait-missing"}, Kernel: []string{"client FIN_WAIT_2>CLOSED"}, Play: playMissing},
 	}
 }
 
@@ -35,27 +34,27 @@ func timeWaits() []Scenario {
 func reuses() []Scenario {
 	return []Scenario{
 		{Name: "reuse-server-time-wait", Does: "The server closes first; 2 s later the client connects again from the same port.",
-			Expect: []string{"tuple-reused"}, Play: playReuse((*Bench).CloseServerFirst)},
+			Expect: []string{"tuple-reused"}, Kernel: []string{"server TIME_WAIT>CLOSED"}, Play: playReuse((*Bench).CloseServerFirst)},
 		{Name: "reuse-client-time-wait", Does: "The client closes first; 2 s later it connects again from the same port.",
-			Expect: []string{"tuple-reused"}, Timestamps: true, Play: playReuse((*Bench).CloseClientFirst)},
-		{Name: "reuse-rejected", Does: "The server closes first; the client connects again from the same port with an older sequence number and no timestamps: the SYN is answered with an ACK, and that with an RST.",
+			Expect: []string{"tuple-reused"}, Kernel: []string{"client TIME_WAIT>CLOSED"}, Timestamps: true, Play: playReuse((*Bench).CloseClientFirst)},
+		{Name: "reuse-rejected", Repeats: true, Does: "The server closes first; the client connects again from the same port with an older sequence number and no timestamps: the SYN is answered with an ACK, and that with an RST.",
 			Expect: []string{"tuple-reuse-rejected"}, Play: playReuseRejected},
 		{Name: "reuse-by-timestamp", Does: "The server closes first; the client connects again from the same port with an older sequence number and newer timestamps: its TIME_WAIT gives way.",
-			Expect: []string{"tuple-reused"}, Timestamps: true, Play: playReuseISN(1_000_000_000, 900_000_000)},
+			Expect: []string{"tuple-reused"}, Kernel: []string{"server TIME_WAIT>CLOSED"}, Timestamps: true, Play: playReuseISN(1_000_000_000, 900_000_000)},
 		{Name: "reuse-by-sequence", Does: "The server closes first; the client, which has no timestamps, connects again from the same port with a newer sequence number.",
-			Expect: []string{"tuple-reused"}, Play: playReuseBySequence},
-		{Name: "reuse-rejected-by-timestamp", Does: "The server closes first; the client connects again from the same port with an older sequence number and older timestamps (PAWS): an ACK answers the SYN, and an RST that.",
+			Expect: []string{"tuple-reused"}, Kernel: []string{"server TIME_WAIT>CLOSED"}, Play: playReuseBySequence},
+		{Name: "reuse-rejected-by-timestamp", Repeats: true, Does: "The server closes first; the client connects again from the same port with an older sequence number and older timestamps (PAWS): an ACK answers the SYN, and an RST that.",
 			Expect: []string{"tuple-reuse-rejected"}, Timestamps: true, Play: playReusePAWS},
 		{Name: "late-duplicate", Does: "A copy of the first connection's data reaches the server inside the window of the tuple's second connection, and is told apart by its timestamp.",
 			Expect: []string{"tuple-reused"}, ExpectServer: []string{"tuple-reused", "late-duplicate"}, Timestamps: true, Play: playLateDuplicate},
 		{Name: "reuse-after-reset", Does: "The client aborts; 500 ms later it connects again from the same port.",
 			Play: playReuseAfterReset},
-		{Name: "syn-on-established", Does: "The client's machine forgets the connection; it connects again from the same port while the server's is still established.",
+		{Name: "syn-on-established", Repeats: true, Does: "The client's machine forgets the connection; it connects again from the same port while the server's is still established.",
 			Expect: []string{"syn-on-live-connection"}, Play: playSYNOnEstablished},
 		{Name: "ports-exhausted", Does: "The client has four ports, connects and closes first; after four connections all are in TIME_WAIT and it cannot connect any more.",
 			Expect: []string{"port-exhaustion"}, Play: playPortsExhausted},
-		{Name: "syn-on-close-wait", Does: "The client closes and the server forgets; after the client's FIN_WAIT_2 has expired it connects again from the same port.",
-			Expect: []string{"syn-on-live-connection", "fin-unanswered"}, Play: playSYNOnCloseWait},
+		{Name: "syn-on-close-wait", Repeats: true, Does: "The client closes and the server forgets; after the client's FIN_WAIT_2 has expired it connects again from the same port.",
+			Expect: []string{"syn-on-live-connection", "fin-unanswered"}, Kernel: []string{"client FIN_WAIT_2>CLOSED"}, Play: playSYNOnCloseWait},
 	}
 }
 
@@ -160,30 +159,73 @@ func playReuseBySequence(b *Bench) {
 
 func playReuseRejected(b *Bench) {
 	b.Tune(b.Client, "tcp_timestamps", "0")
-	playReuseISN(1_000_000_000, 900_000_000)(b)
+	l := b.Listen(-1)
+	port := b.first(l, 1_000_000_000)
+	b.refused(func() { b.again(l, port, ISN(900_000_000)) })
 }
 
-// playReusePAWS makes the client's timestamps older: with tcp_timestamps of 1
-// they have an offset by addresses, with 2 they have none.
+// playReusePAWS makes the client's timestamps of the second connection older.
+// With tcp_timestamps of 2 they are its clock; with 1 each four-tuple adds an
+// offset of its own (secure_tcp_seq_and_ts_off in net/core/secure_seq.c), which
+// shows when a port is used. It takes a port whose offset is far ahead.
 func playReusePAWS(b *Bench) {
+	const margin = 1 << 20 // ticks, a millisecond each
 	l := b.Listen(-1)
-	var at [3]uint32
-	for mode := 1; mode <= 2; mode++ {
-		b.Tune(b.Client, "tcp_timestamps", strconv.Itoa(mode))
+	b.Tune(b.Client, "tcp_timestamps", "2")
+	clock := b.stampOf(l, "Shows the client's clock, and stays open.")
+	for range 16 {
+		b.Tune(b.Client, "tcp_timestamps", "1")
 		port := b.NextPort()
-		b.LabelAs(port, "Shows the client's timestamps, and stays open.")
-		b.OpenFrom(l, port)
-		last := b.Wire.Last(ToServer)
-		at[mode] = last.TSVal()
+		b.LabelAs(port, "Not ahead of the client's clock, and left open.")
+		c, s := b.OpenFrom(l, port, ISN(1_000_000_000))
+		if ahead := int32(b.stamp() - clock()); ahead < margin || ahead > 1<<31-margin {
+			continue
+		}
+		b.labels[len(b.labels)-1].Did = "The first connection of the tuple."
+		b.Talk(c, s)
+		b.CloseServerFirst(c, s)
+		b.Sleep(1200 * time.Millisecond)
+		b.Tune(b.Client, "tcp_timestamps", "2")
+		b.refused(func() { b.again(l, port, ISN(900_000_000)) })
+		b.Counted(b.Server, "PAWSTimewait", 1)
+		return
 	}
-	older, newer := "2", "1"
-	if int32(at[2]-at[1]) > 0 {
-		older, newer = newer, older
+	b.Missed("no port of 16 has timestamps ahead of the client's clock")
+}
+
+// stamp is the timestamp of the client's latest segment.
+func (b *Bench) stamp() uint32 {
+	last := b.Wire.Last(ToServer)
+	return last.TSVal()
+}
+
+// stampOf opens a connection and returns the client's clock of timestamps.
+func (b *Bench) stampOf(l *Listener, did string) (clock func() uint32) {
+	port := b.NextPort()
+	b.LabelAs(port, did)
+	b.OpenFrom(l, port)
+	first, at := b.stamp(), time.Now()
+	return func() uint32 { return first + uint32(time.Since(at).Milliseconds()) }
+}
+
+// refused has a connection opened whose first SYN the server must answer with
+// something else than a SYN-ACK, while no other connection says anything.
+func (b *Bench) refused(open func()) {
+	var asked, answered, taken bool // guarded by the wire, until the rule is gone
+	stop := b.Wire.Add(func(f *Frame) Fate {
+		switch {
+		case f.Dir == ToServer && f.Flags.Has(tcp.SYN):
+			asked = true
+		case f.Dir == ToClient && f.IsTCP() && asked && !answered:
+			answered, taken = true, f.Flags.Has(tcp.SYN)
+		}
+		return Fate{}
+	})
+	open()
+	stop()
+	if !answered || taken {
+		b.Missed("the kernel took the SYN that it ought to refuse")
 	}
-	b.Tune(b.Client, "tcp_timestamps", newer)
-	port := b.first(l, 1_000_000_000)
-	b.Tune(b.Client, "tcp_timestamps", older)
-	b.again(l, port, ISN(900_000_000))
 }
 
 // playLateDuplicate has the second connection begin just before the first, so

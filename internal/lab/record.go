@@ -11,8 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +43,11 @@ type About struct {
 	// value that each had.
 	Tuned  []Tuning `json:"tuned,omitempty"`
 	Kernel string   `json:"kernel"` // release
+	// Unlabelled are the connections of a mix whose applications, on a busy
+	// machine or a lossy wire, did something else than they were to do.
+	Unlabelled int `json:"unlabelled,omitempty"`
+	// Repeated are the segments that the hosts' kernels retransmitted.
+	Repeated int `json:"repeated,omitempty"`
 	// End is when the captures ended: a frame that is not TCP marks it.
 	End int64 `json:"end_ns"`
 }
@@ -54,30 +61,39 @@ type Tuning struct {
 
 const (
 	labSnaplen  = 256
-	atOnce      = 32                     // recordings under way, by weight
+	atOnce      = 64                     // recordings under way, by weight
+	threads     = 16                     // that run Go code at once
 	sampleEvery = 200 * time.Millisecond // of sock_diag
 	settle      = 300 * time.Millisecond // until the trace of what happened is read
 )
 
 // Record plays scenarios, several at a time, and writes a recording of each
 // take into a folder, replacing what it finds of that name. It needs root and
-// tracefs. A take that fails is played once more, because the machine may have
-// been too busy for its applications. Those that fail again are in the error
-// and leave no recording; the others are written.
-func Record(dir string, takes []Take) error {
+// tracefs.
+//
+// A take is played again, up to attempts times in all, when the kernels did not
+// do what its scenario is about, and once when a verb failed: the machine may
+// have been too busy for its applications. Again lists those, with the reason.
+// Takes that fail all the same are in the error and leave no recording; the
+// others are written.
+func Record(dir string, takes []Take) (again []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	t, err := NewTracer()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if 2*len(takes) > maxNetworks {
-		return errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks/2), t.Close())
+	if len(takes)+attempts > maxNetworks {
+		return nil, errors.Join(fmt.Errorf("%d recordings, and addresses for %d", len(takes), maxNetworks), t.Close())
 	}
+	// Threads that wait in the kernel are not to hold up the wires.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 	takes = slices.Clone(takes)
 	slices.SortStableFunc(takes, func(a, b Take) int { return cmp.Compare(b.Scenario.Tail, a.Scenario.Tail) })
-	errs := make([]error, len(takes))
+	errs, replays := make([]error, len(takes)), make([][]string, len(takes))
+	run := &session{Tracer: t, builders: make(chan struct{}, 2)}
+	defer run.stalls.watch()()
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i, take := range takes {
@@ -90,23 +106,34 @@ func Record(dir string, takes []Take) error {
 					<-slots
 				}
 			}()
-			path := filepath.Join(dir, take.Name())
-			err := recordOne(t, path, take, uint16(2*i))
-			if err != nil {
-				err = recordOne(t, path, take, uint16(2*i+1))
-			}
-			if err != nil {
-				errs[i] = fmt.Errorf("%s: %w", take.Name(), err)
-			}
+			replays[i], errs[i] = run.persist(filepath.Join(dir, take.Name()), take)
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, t.Close())...)
+	return slices.Concat(replays...), errors.Join(append(errs, t.Close())...)
 }
 
-// recordOne plays one take on the n-th network of the run, into files whose
-// names begin with a path.
-func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
+// attempts is how often a take may be played.
+const attempts = 4
+
+// persist plays one take until it is what its label says.
+func (s *session) persist(path string, take Take) (again []string, err error) {
+	for n := range attempts {
+		if err = s.recordOne(path, take, n == attempts-1); err == nil {
+			return again, nil
+		}
+		err = fmt.Errorf("%s: %w", take.Name(), err)
+		if !errors.As(err, new(missed)) && n > 0 {
+			break
+		}
+		again = append(again, err.Error())
+	}
+	return again, err
+}
+
+// recordOne plays one take on a network of its own, into files whose names begin
+// with a path, for the last time or not.
+func (s *session) recordOne(path string, take Take, last bool) (err error) {
 	defer func() {
 		if err != nil {
 			for _, end := range []string{ClientCapture, ServerCapture, TruthFile} {
@@ -114,22 +141,46 @@ func recordOne(t *Tracer, path string, take Take, n uint16) (err error) {
 			}
 		}
 	}()
-	s := take.Scenario
-	config := NetworkConfig{Client: subnet(t.Number, n, 0), OneWay: cmp.Or(s.OneWay, defaultOneWay), Offload: take.Offload}
-	if s.Router {
-		config.Server = subnet(t.Number, n, 1)
-	}
-	network, err := NewNetwork(config)
+	network, err := s.network(take)
 	if err != nil {
 		return err
 	}
-	b := &Bench{Network: network, Take: take, port: firstPort()}
-	about, err := b.record(t, path)
+	b := &Bench{Network: network, Take: take, last: last, stalls: &s.stalls, port: firstPort()}
+	about, err := About{}, network.furtherClients(take.Scenario.Hosts-1)
+	if err == nil {
+		about, err = b.record(s.Tracer, path)
+	}
 	err = errors.Join(err, network.Close())
 	if err = errors.Join(err, release(b.held)); err != nil {
 		return err
 	}
 	return b.write(path, about)
+}
+
+// session is one run of Record.
+type session struct {
+	*Tracer
+	stalls
+	networks atomic.Int32 // that were made
+	// builders bounds the networks that are made at a time: the kernel makes
+	// namespaces one after the other, and each thread that waits for that keeps
+	// wires from running.
+	builders chan struct{}
+}
+
+// network makes the next network.
+func (s *session) network(t Take) (*Network, error) {
+	n := s.networks.Add(1) - 1
+	if n >= maxNetworks {
+		return nil, errors.New("no addresses are left")
+	}
+	c := NetworkConfig{Client: subnet(s.Number, uint16(n), 0), OneWay: cmp.Or(t.Scenario.OneWay, defaultOneWay), Offload: t.Offload}
+	if t.Scenario.Router {
+		c.Server = subnet(s.Number, uint16(n), 1)
+	}
+	s.builders <- struct{}{}
+	defer func() { <-s.builders }()
+	return NewNetwork(c)
 }
 
 // release closes what applications held after their network is gone. Sockets
@@ -177,14 +228,18 @@ func (b *Bench) record(t *Tracer, path string) (About, error) {
 		b.Capture(b.Server, path+ServerCapture, labSnaplen)); err != nil {
 		return about, err
 	}
-	if b.truth, err = watch(t, b.Network, b.Family); err != nil {
+	if b.truth, err = watch(t, b.Network, b.Family, max(1, b.Scenario.Hosts)); err != nil {
 		return about, err
 	}
+	begin := time.Now()
 	err = b.play()
+	if d := b.stalls.since(begin); err == nil && d > longestStall && !b.last && b.Scenario.Class != Mixed {
+		err = missed{fmt.Errorf("this process stood still for %v meanwhile", d.Round(time.Millisecond))}
+	}
 	about.Tuned = b.tuned
 	time.Sleep(cmp.Or(b.Scenario.Tail, defaultTail))
 	about.End = time.Now().UnixNano()
-	err = errors.Join(err, b.mark())
+	err = errors.Join(err, b.mark(), b.repetitions(&about))
 	time.Sleep(settle)
 	return about, errors.Join(err, b.truth.stop())
 }
@@ -207,6 +262,42 @@ func (b *Bench) play() (err error) {
 	return nil
 }
 
+// repetitions counts what the kernels retransmitted. Where the scenario gives
+// them no cause the machine was too busy, and it is played again; the last time
+// it stands as it is.
+func (b *Bench) repetitions(about *About) error {
+	for _, h := range []*Host{b.Client, b.Server} {
+		n, err := h.counter("snmp", "Tcp", "RetransSegs")
+		if err != nil {
+			return err
+		}
+		about.Repeated += n
+	}
+	if about.Repeated > 0 && !b.Scenario.Repeats && !b.last {
+		return missed{fmt.Errorf("%d segments were retransmitted though none was lost", about.Repeated)}
+	}
+	return nil
+}
+
+// reached checks that the kernels made the moves that the scenario is about, on
+// a connection that bears its label.
+func (b *Bench) reached(made []Transition) error {
+	for _, want := range b.Scenario.Kernel {
+		if !slices.ContainsFunc(made, func(t Transition) bool { return t.is(want) && b.labelled(t.Local, t.Remote) }) {
+			return missed{fmt.Errorf("no %s", want)}
+		}
+	}
+	return nil
+}
+
+// labelled reports whether a connection is one that the scenario is about, and
+// not one that only plays a part.
+func (b *Bench) labelled(local, remote netip.AddrPort) bool {
+	return slices.ContainsFunc(b.labels, func(l Label) bool {
+		return l.Behaviour == b.Scenario.Name && l.of(local, remote)
+	})
+}
+
 // truthLine is one line of a truth file: one of these.
 type truthLine struct {
 	About      *About      `json:"about,omitempty"`
@@ -216,9 +307,17 @@ type truthLine struct {
 
 func (b *Bench) write(path string, about About) error {
 	transitions, err := b.truth.transitions()
+	if err == nil {
+		err = b.reached(transitions)
+	}
 	if err != nil {
 		return err
 	}
+	all := len(b.labels)
+	b.labels = slices.DeleteFunc(b.labels, func(l Label) bool {
+		return l.Kernel != "" && !slices.ContainsFunc(transitions, func(t Transition) bool { return t.is(l.Kernel) && l.of(t.Local, t.Remote) })
+	})
+	about.Unlabelled = b.unlabelled + all - len(b.labels)
 	lines := []truthLine{{About: &about}}
 	for _, l := range b.labels {
 		lines = append(lines, truthLine{Label: &l})

@@ -96,8 +96,13 @@ func (h *Host) Dial(ctx context.Context, port uint16, to netip.AddrPort, opts ..
 	if to.Addr().Is6() {
 		local = h.V6
 	}
+	return h.DialFrom(ctx, netip.AddrPortFrom(local, port), to, opts...)
+}
+
+// DialFrom is Dial from one of the host's addresses.
+func (h *Host) DialFrom(ctx context.Context, from, to netip.AddrPort, opts ...Option) (*net.TCPConn, error) {
 	d := net.Dialer{
-		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, port)),
+		LocalAddr: net.TCPAddrFromAddrPort(from),
 		KeepAlive: -1,
 		Control:   control(opts),
 	}

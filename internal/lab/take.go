@@ -2,6 +2,8 @@
 
 package lab
 
+import "slices"
+
 // Take is one playing of a scenario.
 type Take struct {
 	Scenario Scenario
@@ -9,8 +11,8 @@ type Take struct {
 	// Bare hosts use no TCP timestamps (RFC 7323).
 	Bare bool
 	// Offload has the hosts leave to their interfaces what network cards do:
-	// to cut large segments (TSO) and to compute checksums. Captures then show
-	// segments of up to 64 KiB where they were sent.
+	// to cut large segments (TSO), to put them together again (GRO) and to
+	// compute checksums. Captures then show segments of up to 64 KiB.
 	Offload bool
 }
 
@@ -30,39 +32,34 @@ func (t Take) Name() string {
 // weight is how many ordinary takes it is as much work as.
 func (t Take) weight() int {
 	if t.Scenario.Class == Mixed {
-		return 4
+		return 8
 	}
 	return 1
 }
 
-// Takes plays every scenario in both families, on plain hosts and again on
-// bare ones with offloads.
-func Takes(ss []Scenario) []Take {
-	return append(Plain(ss), Bare(ss)...)
-}
-
-// Plain plays every scenario in both families with timestamps and without
-// offloads.
-func Plain(ss []Scenario) (out []Take) {
+// Takes plays every scenario in both families, with and without timestamps, and
+// each of those with and without offloads; those that are much work without
+// either and with both.
+func Takes(ss []Scenario) (out []Take) {
 	for _, s := range ss {
 		for _, f := range s.families() {
-			out = append(out, Take{Scenario: s, Family: f})
-		}
-	}
-	return out
-}
-
-// Bare plays every scenario that can do without timestamps without them, in
-// both families, with offloads.
-func Bare(ss []Scenario) (out []Take) {
-	for _, s := range ss {
-		for _, f := range s.families() {
-			if !s.Timestamps {
-				out = append(out, Take{Scenario: s, Family: f, Bare: true, Offload: true})
+			for _, bare := range []bool{false, true} {
+				for _, offload := range []bool{false, true} {
+					if bare && s.Timestamps || s.Large && bare != offload {
+						continue
+					}
+					out = append(out, Take{Scenario: s, Family: f, Bare: bare, Offload: offload})
+				}
 			}
 		}
 	}
 	return out
+}
+
+// Plain plays every scenario in both families with timestamps and without
+// offloads.
+func Plain(ss []Scenario) []Take {
+	return slices.DeleteFunc(Takes(ss), func(t Take) bool { return t.Bare || t.Offload })
 }
 
 // Once plays every scenario once, every third over IPv6, on plain hosts.

@@ -29,7 +29,8 @@ func TestTakes(t *testing.T) {
 		want string
 	}{
 		{"Plain", Plain(ss[:3]), "a-v4 a-v6 b-v4 c-v4 c-v6"},
-		{"Bare", Bare(ss[:3]), "a-v4-bare-offload a-v6-bare-offload b-v4-bare-offload"},
+		{"Takes", Takes([]Scenario{{Name: "a", Only: IPv4}, {Name: "b", Only: IPv6, Timestamps: true}, {Name: "c", Large: true}}),
+			"a-v4 a-v4-offload a-v4-bare a-v4-bare-offload b-v6 b-v6-offload c-v4 c-v4-bare-offload c-v6 c-v6-bare-offload"},
 		{"Once", Once(ss), "a-v4 b-v4 c-v6 d-v4 mixed-loss-5-v4 e-v6"},
 		{"Short", Short(ss), "a-v4 b-v4 c-v6 e-v6 mixed-loss-5-v4"},
 	} {
@@ -39,8 +40,16 @@ func TestTakes(t *testing.T) {
 	}
 	all := strings.Fields(names(Takes(Scenarios())))
 	slices.Sort(all)
-	if n := len(slices.Compact(slices.Clone(all))); n != len(all) || 2*n > maxNetworks {
+	if n := len(slices.Compact(slices.Clone(all))); n != len(all) || n+n/4 > maxNetworks {
 		t.Errorf("%d takes with %d names", len(all), n)
+	}
+}
+
+func TestStalls(t *testing.T) {
+	begin := time.Now()
+	s := stalls{seen: []stall{{begin.Add(-time.Second), time.Hour}, {begin.Add(time.Second), time.Minute}, {begin.Add(2 * time.Second), time.Second}}}
+	if got := s.since(begin); got != time.Minute {
+		t.Errorf("got %v", got)
 	}
 }
 

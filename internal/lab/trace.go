@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,11 +121,12 @@ func parseState(name string) (fsm.State, error) {
 type Tracer struct {
 	Number byte
 
-	lock   net.Listener
-	dir    string
-	pipe   *os.File
-	offset int64 // from CLOCK_MONOTONIC to CLOCK_REALTIME, ns
-	done   chan error
+	lock    net.Listener
+	mounted bool // tracefs, by this tracer
+	dir     string
+	pipe    *os.File
+	offset  int64 // from CLOCK_MONOTONIC to CLOCK_REALTIME, ns
+	done    chan error
 
 	mu   sync.Mutex
 	subs map[netip.Addr]func(traceEvent)
@@ -135,15 +137,39 @@ func Missing() string {
 	if os.Geteuid() != 0 {
 		return "it needs root, to make network namespaces"
 	}
-	for _, need := range [][2]string{
-		{filepath.Join(tracefs, "events/sock", stateEvent), "the kernel's tracing: mount -t tracefs nodev " + tracefs},
-		{"/dev/net/tun", "TAP interfaces"},
-	} {
-		if _, err := os.Stat(need[0]); err != nil {
-			return fmt.Sprintf("it needs %s (%v)", need[1], err)
-		}
+	known, err := os.ReadFile("/proc/filesystems")
+	if err != nil || !slices.Contains(strings.Fields(string(known)), "tracefs") {
+		return "it needs the kernel's tracing (tracefs)"
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return fmt.Sprintf("it needs TAP interfaces (%v)", err)
 	}
 	return ""
+}
+
+// mount mounts tracefs where machines have it, if this one has not.
+func (t *Tracer) mount() error {
+	event := filepath.Join(tracefs, "events/sock", stateEvent)
+	if _, err := os.Stat(event); err == nil {
+		return nil
+	}
+	if err := unix.Mount("nodev", tracefs, "tracefs", 0, ""); err != nil {
+		return fmt.Errorf("mounting tracefs: %w", err)
+	}
+	t.mounted = true
+	_, err := os.Stat(event)
+	return err
+}
+
+// unmount takes tracefs away again, unless another run reads it by now.
+func (t *Tracer) unmount() error {
+	if !t.mounted {
+		return nil
+	}
+	if err := unix.Unmount(tracefs, 0); err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("unmounting tracefs: %w", err)
+	}
+	return nil
 }
 
 // NewTracer claims a number and begins to trace. It needs root and tracefs.
@@ -152,8 +178,11 @@ func NewTracer() (*Tracer, error) {
 		return nil, errors.New(why)
 	}
 	t := &Tracer{subs: map[netip.Addr]func(traceEvent){}, done: make(chan error, 1)}
+	if err := t.mount(); err != nil {
+		return nil, errors.Join(err, t.unmount())
+	}
 	if err := t.claim(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, t.unmount())
 	}
 	if err := t.start(); err != nil {
 		return nil, errors.Join(err, t.remove())
@@ -278,5 +307,5 @@ func (t *Tracer) Close() error {
 }
 
 func (t *Tracer) remove() error {
-	return errors.Join(os.Remove(t.dir), t.lock.Close())
+	return errors.Join(os.Remove(t.dir), t.lock.Close(), t.unmount())
 }

@@ -142,7 +142,7 @@ func TestDerive(t *testing.T) {
 			h.event(20, fsm.FinWait2, fsm.Closed)
 			h.sample(21, 0, 0)
 			h.sample(200, 0, 0)
-		}, []string{"20 FIN_WAIT_2 CLOSED"}},
+		}, []string{"20-22 FIN_WAIT_2 CLOSED"}},
 		{"from CLOSING nothing can come between", func(h *past) {
 			h.start(fsm.FinWait1)
 			h.event(10, fsm.FinWait1, fsm.Closing)
@@ -169,6 +169,14 @@ func TestDerive(t *testing.T) {
 			h.event(210, fsm.Listen, fsm.SynRcvd)
 			h.event(210, fsm.SynRcvd, fsm.Established)
 		}, []string{"20-22 FIN_WAIT_2 TIME_WAIT", "21-201 TIME_WAIT CLOSED", "21-201 LISTEN SYN_RCVD", "210 SYN_RCVD ESTABLISHED"}},
+		{"a request on the heels of a reset, in a list that was begun before", func(h *past) {
+			h.start()
+			h.sample(5, fsm.Established, 0)
+			h.event(10, fsm.Established, fsm.Closed)
+			h.sample(10, fsm.SynRcvd, 0)
+			h.event(20, fsm.Listen, fsm.SynRcvd)
+			h.event(20, fsm.SynRcvd, fsm.Established)
+		}, []string{"10 ESTABLISHED CLOSED", "10-11 LISTEN SYN_RCVD", "20 SYN_RCVD ESTABLISHED"}},
 		{"a TIME_WAIT whose timer is late", func(h *past) {
 			h.start(fsm.FinWait1, fsm.FinWait2)
 			h.event(20, fsm.FinWait2, fsm.Closed)

@@ -31,6 +31,11 @@ type Transition struct {
 	Source string `json:"source"`
 }
 
+// is reports whether it is a move as Scenario.Kernel writes it.
+func (t *Transition) is(move string) bool {
+	return move == fmt.Sprintf("%s %s>%s", t.Host, t.From, t.To)
+}
+
 // restartGrace is by how much the end of a TIME_WAIT must move to be a
 // restart and not the rounding of the kernel's timer.
 const restartGrace = 500 * int64(time.Millisecond)
@@ -169,6 +174,9 @@ func ghost(next []traceEvent) bool {
 }
 
 func (d *derivation) move(at, until int64, to fsm.State, source string) {
+	if n := len(d.out); n > 0 {
+		at = max(at, d.out[n-1].Time) // a sample may have begun before what it follows
+	}
 	if until <= at {
 		until = 0
 	}
@@ -232,8 +240,8 @@ func (d *derivation) handOver(e traceEvent) {
 		d.small, d.expires = true, st.expires
 	case fsm.FinWait2:
 		d.small, d.expires = true, st.expires
-	default:
-		d.move(e.at, 0, fsm.Closed, fromTrace)
+	default: // a small one may have come and gone in between
+		d.move(e.at, d.samples.after[n], fsm.Closed, fromTrace)
 	}
 }
 

@@ -23,10 +23,10 @@ type truth struct {
 
 // hostTruth is that of one host.
 type hostTruth struct {
-	name string
-	addr netip.Addr
-	diag *diagSocket
-	now  chan struct{} // asks for a sample at once
+	name  string
+	addrs []netip.Addr
+	diag  *diagSocket
+	now   chan struct{} // asks for a sample at once
 
 	mu      sync.Mutex
 	events  []traceEvent
@@ -35,16 +35,22 @@ type hostTruth struct {
 }
 
 // watch begins to collect. The family is that of the sockets to be listed.
-func watch(t *Tracer, n *Network, f Family) (*truth, error) {
+// The client has so many addresses.
+func watch(t *Tracer, n *Network, f Family, addresses int) (*truth, error) {
 	w := &truth{tracer: t, end: make(chan struct{})}
 	for _, h := range []*Host{n.Client, n.Server} {
 		d, err := newDiagSocket(h, f)
 		if err != nil {
 			return nil, errors.Join(err, w.stop())
 		}
-		ht := &hostTruth{name: h.Name, addr: h.Addr(f), diag: d, now: make(chan struct{}, 1)}
+		ht := &hostTruth{name: h.Name, addrs: []netip.Addr{h.Addr(f)}, diag: d, now: make(chan struct{}, 1)}
+		for i := 1; h == n.Client && i < addresses; i++ {
+			ht.addrs = append(ht.addrs, h.further(f, i))
+		}
 		w.hosts = append(w.hosts, ht)
-		t.subscribe(h.Addr(f), ht.event)
+		for _, a := range ht.addrs {
+			t.subscribe(a, ht.event)
+		}
 		ht.sample() // so that the first interval has a beginning
 		w.wg.Go(func() { ht.loop(w.end) })
 	}
@@ -103,7 +109,9 @@ func (w *truth) stop() error {
 	w.wg.Wait()
 	var errs []error
 	for _, h := range w.hosts {
-		w.tracer.unsubscribe(h.addr)
+		for _, a := range h.addrs {
+			w.tracer.unsubscribe(a)
+		}
 		errs = append(errs, h.err, h.diag.close())
 	}
 	return errors.Join(errs...)

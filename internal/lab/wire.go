@@ -103,13 +103,18 @@ func (w *Wire) afterDelivery(d Dir, f func()) {
 // come along the wire.
 func (w *Wire) Inject(d Dir, raw []byte) error {
 	err := w.ports[d].write(raw)
+	w.delivered(d)
+	return err
+}
+
+// delivered tells who wants to know that a host was given a frame.
+func (w *Wire) delivered(d Dir) {
 	w.mu.Lock()
 	f := w.after[d]
 	w.mu.Unlock()
 	if f != nil {
 		f()
 	}
-	return err
 }
 
 func (w *Wire) read(d Dir, from *port) {
@@ -177,12 +182,43 @@ func (w *Wire) note(f *Frame) {
 	w.last[f.Dir] = *f
 }
 
+// deliver takes what has come together to a host with offloads, as its network
+// card gathers it before the next interrupt.
 func (w *Wire) deliver(d Dir) {
 	defer w.done.Done()
-	for q := range w.queues[d] {
+	var next *delivery // taken from the queue, and not merged
+	for {
+		q, ok := delivery{}, true
+		if next != nil {
+			q, next = *next, nil
+		} else if q, ok = <-w.queues[d]; !ok {
+			return
+		}
 		time.Sleep(time.Until(q.due))
-		w.write(d, q.raw)
+		if !w.ports[d].offload {
+			w.write(d, q.raw)
+			continue
+		}
+		m := newMerged(d, q.raw)
+		for next == nil && len(w.queues[d]) > 0 {
+			if more := <-w.queues[d]; time.Until(more.due) > gather || !m.take(more.raw) {
+				next = &more
+			}
+		}
+		w.deliverMerged(d, m)
 	}
+}
+
+// gather is for how long a network card waits for more.
+const gather = 50 * time.Microsecond
+
+func (w *Wire) deliverMerged(d Dir, m *merged) {
+	if raw, size := m.frame(); size > 0 {
+		_ = w.ports[d].writeMerged(raw, m.first.tcp, size) // lost like any other where it fails
+		w.delivered(d)
+		return
+	}
+	w.write(d, m.first.Raw)
 }
 
 // write is Inject for frames that the wire carries: a host whose interface is

@@ -26,7 +26,9 @@ const abortiveCloseDoc = `What it means
 Signature
   An RST out of ESTABLISHED or CLOSE_WAIT that answers nothing, with the header
   of a live socket (Linux: ACK flag, a window, options, an IP identification),
-  after all payload of the peer had been answered, or when there was none.
+  after all payload of the peer had been answered, or when there was none. Where
+  octets before it were lost the peer asks back (a challenge ACK) and meets no
+  socket: likely.
 
 Look-alikes
   Payload left unread: the header is the same, so what was read decides
@@ -62,18 +64,22 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if r.SenderState == fsm.CloseWait {
 		evidence = append(evidence, finEvidence(f, s.Other()))
 	}
-	n := newFinding(f, app(f, s), sureOfAbort(f), evidence...)
+	sure, at, read := sureOfAbort(f), r.At, "though there was nothing for it to read"
+	if p.PayloadBytes > 0 {
+		read = "though it had answered all that it received"
+	}
+	if m := confirmedAbort(f); m != nil {
+		sure, at, read = Likely, m.At, "what it sent just before was lost"
+		evidence = append(evidence, markEvidence(m, "its RST, which stands beyond octets that were lost and is therefore challenged"))
+	}
+	n := newFinding(f, app(f, s), sure, evidence...)
 	if mayHaveClosed(f, s) {
 		n.lower(f, Possible, reassembly.QualityMidstream)
 	}
-	read := "there was nothing for it to read"
-	if p.PayloadBytes > 0 {
-		read = "it had answered all that it received"
-	}
-	n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, though %s: its application did not close with a FIN",
-		f.Addr(s), r.SenderState, Span(r.At-f.Start), read)
+	n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, %s: its application did not close with a FIN",
+		f.Addr(s), r.SenderState, Span(at-f.Start), read)
 	if f.Midstream {
-		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, though %s: its application did not close with a FIN",
+		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s: its application did not close with a FIN",
 			f.Addr(s), r.SenderState, read)
 	}
 	if n.rests(f, onPayload) {

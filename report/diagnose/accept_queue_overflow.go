@@ -14,7 +14,9 @@ func acceptQueueOverflow() Rule {
 		Doc:      acceptQueueDoc,
 		RFC:      []string{"RFC 9293 §3.10.7.4", "RFC 9293 §3.5", "RFC 4987 §3.6"},
 		Replaces: []string{"handshake-ack-lost"},
+		Covers:   []string{"syn-unanswered", "syn-retransmitted"},
 		Check:    checkAcceptQueue,
+		New:      func() Collector { return &fullQueues{} },
 	}
 }
 
@@ -33,8 +35,11 @@ Signature
   server answers at last or the capture is next to it.
   An RST without ACK, window and options answers the acknowledgement
   (tcp_abort_on_overflow); likely.
-  The SYN is dropped in silence: on one connection that is syn-unanswered or
-  syn-retransmitted, and only the listener's others tell.
+  The SYN is dropped in silence, which the listener's other connections tell:
+  SYNs come again and none is answered meanwhile, while the kernel acknowledges
+  what younger connections than any that was served ask for, and the application
+  answers none of them for a second and more. Likely with two such connections,
+  possible with one; never certain.
 
 Look-alikes
   A third segment that was lost: one SYN-ACK more, and all goes on
@@ -45,6 +50,10 @@ Look-alikes
   side cannot tell it from SYN cookies.
   A listener that was closed in that moment: the same RST.
   A receiver that does not read: its kernel still acknowledges.
+  A firewall that drops the SYNs of one client, or of all: then a connection
+  that was opened later is answered, or a SYN is. Where all SYNs are dropped and
+  the application is slow besides, the packets are the same.
+  A host or path that is down: nothing is acknowledged in that time.
 
 What it usually is
   An application that hangs, or whose workers are all busy, or a backlog too

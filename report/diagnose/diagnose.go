@@ -140,13 +140,16 @@ type Rule struct {
 	// Replaces names rules whose findings on the same flow this one explains:
 	// they are dropped where it finds something.
 	Replaces []string
+	// Covers names those that a finding over many flows explains, where they are
+	// others than Replaces; see Explains.
+	Covers []string
 	// Muted rules run, so that they replace what they explain, and are not
 	// reported.
 	Muted bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
-	// has New instead, and replaces what Explains says; one that must know what is
-	// usual before a finding stands has both.
+	// has New instead, or besides, and replaces what Explains says. One that must
+	// know what is usual before a finding stands has both.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
 	// New makes a collector for a rule over many flows.
 	New func() Collector

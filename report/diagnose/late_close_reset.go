@@ -13,6 +13,7 @@ func lateCloseReset() Rule {
 		Severity: Warning,
 		Doc:      lateCloseResetDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.5.2", "RFC 1122 §4.2.2.13"},
+		Replaces: []string{"fin-answered-late"},
 		Check:    checkLateClose,
 	}
 }

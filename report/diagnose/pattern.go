@@ -84,11 +84,30 @@ func (p *Patterns) Findings(c *Context, end int64, emit func(*Rule, Finding)) {
 	}
 }
 
+// covers are the rules whose findings one over many flows explains.
+func (r *Rule) covers() []string {
+	if r.Covers != nil {
+		return r.Covers
+	}
+	return r.Replaces
+}
+
+// Covered lists the rules whose findings on single flows rules over many flows
+// explain.
+func Covered(rules []Rule) (ids []string) {
+	for i := range rules {
+		if rules[i].New != nil {
+			ids = append(ids, rules[i].covers()...)
+		}
+	}
+	return ids
+}
+
 // Explains reports whether a finding over many flows explains one on a single
 // flow: that of a rule which it replaces, on its service, and with evidence out
 // of its time.
 func (r *Rule) Explains(pattern, d *Finding) bool {
-	return slices.Contains(r.Replaces, d.Rule) && d.Flow != 0 && d.Service == pattern.Service &&
+	return slices.Contains(r.covers(), d.Rule) && d.Flow != 0 && d.Service == pattern.Service &&
 		slices.ContainsFunc(d.Evidence, func(e Evidence) bool {
 			return pattern.Time <= e.At && e.At <= pattern.Time+pattern.Duration
 		})

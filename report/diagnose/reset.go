@@ -44,6 +44,8 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 		return kindAfterFIN(c, f)
 	case stalled(f):
 		return kindStalled(f)
+	case confirmedAbort(f) != nil:
+		return resetAbort
 	case answersNoSocket(r):
 		return kindNoSocket(c, f)
 	case foreign(f):
@@ -188,9 +190,28 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 			l.octets = p.LastDataLen // the number is the FIN's
 		}
 	}
+	if !ok {
+		return missedPayload(f)
+	}
 	l.Side = o
 	l.What = fmt.Sprintf("the %s's payload after that, %s", role(f, o), octets(l.octets))
 	return l, ok
+}
+
+// missedPayload finds such payload where the capture lacks it: the peer's FIN
+// stands beyond all that it had sent when it acknowledged the FIN of the side
+// that reset, and that side never acknowledged what lies between.
+func missedPayload(f *reassembly.Flow) (l latePayload, ok bool) {
+	o := f.Reset.By.Other()
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(o)
+	octets := p.FINEnd.Sub(p.NxtAtPeerFIN) - 1
+	if !sentFIN(f, o) || !p.AckedPeerFIN || p.FINAcksPeer && d.FINAckRef == p.FINRef || !d.SentAck || d.Ack != p.NxtAtPeerFIN ||
+		octets <= alert || p.FINAt > f.Reset.At {
+		return l, false
+	}
+	l.Ref, l.At, l.Side, l.octets, l.fresh = p.FINRef, p.FINAt, o, uint32(octets), true
+	l.What = fmt.Sprintf("the %s's FIN, %d octets beyond what it had sent until then: they were sent after that, and are missing here", role(f, o), octets)
+	return l, true
 }
 
 // alert is how many octets a goodbye may have: a close_notify of the largest
@@ -228,6 +249,19 @@ func answersFIN(f *reassembly.Flow) bool {
 // segment (RFC 9293 §3.5.2, group 1).
 func answersNoSocket(r *reassembly.Reset) bool {
 	return r.Class == reassembly.ResetPassive || r.Class == reassembly.ResetUnknown && !r.HasACK && r.InAnswerTo != 0
+}
+
+// confirmedAbort is the RST of a live socket that was challenged because octets
+// before it were lost, where the challenge met no socket any more: that RST was
+// the end, and the one that took effect only repeats it. nil if there was none.
+func confirmedAbort(f *reassembly.Flow) *reassembly.Mark {
+	r := &f.Reset
+	x, ok := challenge(f, r.By)
+	if !ok || x.cause.Kind != reassembly.RSTInexact || !x.cause.Packet.Flags.Has(tcp.RST|tcp.ACK) ||
+		r.InAnswerTo != x.ack.Ref || !answersNoSocket(r) || foreign(f) {
+		return nil
+	}
+	return x.cause
 }
 
 // foreign reports an RST whose time to live does not fit its sender: somebody

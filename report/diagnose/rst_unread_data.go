@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func rstUnreadData() Rule {
@@ -47,6 +48,16 @@ What would prove it
   On the closer's host: Recv-Q above 0 just before the close, TCPAbortOnClose or
   TCPAbortOnData counting up in nstat.`
 
+// missingBeforeFIN is how many octets before a side's FIN the capture lacks and
+// the peer never acknowledged, where the peer acknowledged all others.
+func missingBeforeFIN(f *reassembly.Flow, s tcp.Side) uint32 {
+	d, ack := f.Endpoint(s), f.Endpoint(s.Other()).Ack
+	if gap := d.FINEnd.Sub(ack) - 1; sentFIN(f, s) && gap > 0 && uint64(ack.Sub(d.ISS))-1 == d.PayloadBytes {
+		return uint32(gap)
+	}
+	return 0
+}
+
 func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if kindOfReset(c, f) != resetUnread {
 		return
@@ -65,6 +76,10 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		if payload.At < f.Endpoint(s).FINAt {
 			sure = Likely
 			story = "reset the connection %s after the %s's %s, which it never acknowledged: it closed while payload was on its way"
+		}
+		if gap := missingBeforeFIN(f, o); gap > 0 {
+			payload, size, sure = finEvidence(f, o), gap, Possible
+			story = "reset the connection %s after the %s's FIN, before which %s are missing here: it closed while they were on their way, or they were written after it had closed"
 		}
 		if l, ok := findLatePayload(f); ok {
 			payload, size, sure = l.Evidence, l.octets, Likely

@@ -58,8 +58,8 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	s, o := r.By, r.By.Other()
 	l, _ := findLatePayload(f)
 	sure := Certain
-	if r.Class != reassembly.ResetPassive {
-		sure = Likely
+	if r.Class != reassembly.ResetPassive || l.Ref == f.Endpoint(o).FINRef && f.Endpoint(o).DataAfterPeerFIN == 0 {
+		sure = Likely // or its payload is missing
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), l.Evidence, rstEvidence(f))
 	const breath = 50e6 // ns: the FIN behind a goodbye is sent in the same breath

@@ -17,7 +17,8 @@ import (
 // number of cuts comes with it.
 //
 // A finding is contradicted when the whole capture
-//   - names another party for the same rule on the same flow,
+//   - names another party for the same rule on the same flow, unless the cut
+//     did not know which it was,
 //   - explains it by another rule (one that replaces it) with another party, or
 //   - no longer says it, nor explains it, although it blamed somebody and did not
 //     claim to be waiting still ("censored": it says what was not seen by then).
@@ -67,7 +68,7 @@ func (r *Reading) contradicts(rule string, flow tcp.PacketRef, who diagnose.Part
 			continue
 		}
 		same, explained = same || d.Rule == rule, explained || explains
-		if d.Who != who && blamed(d.Who) {
+		if d.Who != who && who != diagnose.Unknown && blamed(d.Who) {
 			blames = fmt.Sprintf("%s, %v", d.Rule, d.Who)
 		}
 		if d.Who == who {
@@ -89,5 +90,5 @@ func blamed(p diagnose.Party) bool { return p != diagnose.Nobody && p != diagnos
 // replaces reports whether a rule explains another.
 func replaces(rule, other string) bool {
 	r, ok := diagnose.Named(rule)
-	return ok && slices.Contains(r.Replaces, other)
+	return ok && slices.Contains(slices.Concat(r.Replaces, r.Covers), other)
 }

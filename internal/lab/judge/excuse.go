@@ -150,6 +150,8 @@ var lags = []lag{
 		func(_ *Socket, d Distance) bool { return d.NS > 0 && d.Ours.On == fsm.SendFIN }},
 	{"syn-held", "connect() came first, and the SYN waited for the neighbour's hardware address",
 		func(_ *Socket, d Distance) bool { return d.NS > 0 && d.Ours.On == fsm.SendSYN }},
+	{"payload-discarded", "payload before the FIN had reached the host, which threw it away for want of room: only its repetition brought the FIN in order",
+		(*Socket).discarded},
 	{"accept-queue", "the server ignored the third ACK since its accept queue was full; that looks as if data were lost",
 		(*Socket).ignoredACK},
 }
@@ -173,6 +175,22 @@ func (s *Socket) ignoredACK(d Distance) bool {
 	}
 	waiting := Move{At: d.Ours.At + quiet, Until: d.Kernel.At - 2*quiet}
 	return !s.passed(waiting, func(x *tcp.Segment) bool { return x.From == s.side && !x.Flags.Has(tcp.SYN) })
+}
+
+// discarded: payload that passed before lastack's move passes again at the
+// kernel's, at the place up to which the host had acknowledged all the time.
+func (s *Socket) discarded(d Distance) bool {
+	if d.NS > 0 || d.Ours.On != fsm.RecvFIN {
+		return false
+	}
+	awaited := func(m Move) bool {
+		return s.passed(m, func(x *tcp.Segment) bool {
+			return x.From != s.side && x.Len > 0 && slices.ContainsFunc(s.in.segments[s.flow.Tuple], func(a tcp.Segment) bool {
+				return a.From == s.side && a.Ack == x.Seq && a.At > d.Ours.At && a.At < d.Kernel.At
+			})
+		})
+	}
+	return awaited(Move{At: s.flow.Start, Until: d.Ours.At}) && awaited(Move{At: d.Kernel.At})
 }
 
 // kinds are the kinds of excuses and lags with their reasons.

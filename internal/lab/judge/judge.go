@@ -47,7 +47,7 @@ type Verdict struct {
 	Lags       map[string]int        // near moves further apart than may be that are excused, by kind
 	Times      map[string][]Distance // of near moves that agree, by kind
 	Cuts       int                   // captures cut short
-	Unborn     []string              // rules that labels name and that do not exist
+	Unlabelled int                   // connections of mixes
 
 	// What is wrong, in words.
 	Different  []string // near sockets
@@ -93,8 +93,6 @@ func Judge(dir string) (*Verdict, error) {
 	slices.SortStableFunc(v.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(classOrder(a.Class), classOrder(b.Class)), cmp.Compare(a.Vantage, b.Vantage), nearFirst(a, b))
 	})
-	slices.Sort(v.Unborn)
-	v.Unborn = slices.Compact(v.Unborn)
 	return v, nil
 }
 
@@ -120,6 +118,7 @@ func newVerdict() *Verdict {
 func (v *Verdict) plus(o *Verdict) {
 	v.Recordings += o.Recordings
 	v.Cuts += o.Cuts
+	v.Unlabelled += o.Unlabelled
 	for _, r := range o.Rows {
 		t := v.row(r.Class, r.Vantage, r.Near)
 		t.Sockets, t.Equal, t.Revised = t.Sockets+r.Sockets, t.Equal+r.Equal, t.Revised+r.Revised
@@ -134,7 +133,6 @@ func (v *Verdict) plus(o *Verdict) {
 	for k, ds := range o.Times {
 		v.Times[k] = append(v.Times[k], ds...)
 	}
-	v.Unborn = append(v.Unborn, o.Unborn...)
 	v.Different = append(v.Different, o.Different...)
 	v.Late = append(v.Late, o.Late...)
 	v.Labels = append(v.Labels, o.Labels...)
@@ -163,7 +161,7 @@ func (v *Verdict) recording(path string) error {
 		return err
 	}
 	v.Recordings++
-	v.Unborn = append(v.Unborn, Unborn(rec.Labels)...)
+	v.Unlabelled += rec.About.Unlabelled
 	for _, at := range []Vantage{AtClient, AtServer} {
 		name, err := lab.Found(path + at.ending())
 		if err != nil {

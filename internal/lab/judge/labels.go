@@ -12,25 +12,10 @@ import (
 	"github.com/lastack/lastack/report/diagnose"
 )
 
-// gap is a rule that a scenario's connections ought to raise, and that cannot yet
-// be told from the packets.
-type gap struct{ scenario, rule, reason string }
-
-// gaps is the whole list.
-var gaps = []gap{
-	{"accept-queue-syn-dropped", "accept-queue-overflow",
-		"a listener that drops SYNs looks as if the path did; only its other connections tell"},
-}
-
-// isGap reports whether a scenario's rule is on the list.
-func isGap(scenario, rule string) bool {
-	return slices.ContainsFunc(gaps, func(g gap) bool { return g.scenario == scenario && g.rule == rule })
-}
-
 // Labels lists in words what the findings of a capture owe to the labels:
 // rules that ought to name a connection and do not, and rules of severity
 // warning or above that name one, or a service, although nothing of the kind was
-// done to it. A rule that does not exist yet owes nothing.
+// done to it.
 func Labels(labels []lab.Label, in *Reading, v Vantage) (wrong []string) {
 	nth := map[ends]int{} // labels before of the same connection
 	for i := range labels {
@@ -68,13 +53,13 @@ func (r *Reading) owed(l *lab.Label, id tcp.PacketRef, v Vantage) (wrong []strin
 		}
 	}
 	for _, rule := range expect {
-		_, born := diagnose.Named(rule)
-		if born && !isGap(l.Behaviour, rule) && !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
+		if !slices.ContainsFunc(append(own, wide...), func(d diagnose.Finding) bool { return d.Rule == rule }) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v has no %s, but %s", l.Behaviour, l.Client, rule, names(own)))
 		}
 	}
 	for _, d := range own {
-		if d.Severity <= diagnose.Warning && !slices.Contains(expect, d.Rule) && !slices.Contains(l.Possible, d.Rule) {
+		if d.Severity <= diagnose.Warning && !slices.Contains(expect, d.Rule) && !slices.Contains(l.Possible, d.Rule) &&
+			(d.Confidence < diagnose.Possible || !slices.Contains(l.Doubtful, d.Rule)) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v has %s (%v, %v): %s", l.Behaviour, l.Client, d.Rule, d.Severity, d.Confidence, d.Verdict))
 		}
 	}
@@ -102,17 +87,4 @@ func names(ds []diagnose.Finding) string {
 		out = append(out, d.Rule)
 	}
 	return strings.Join(out, ", ")
-}
-
-// Unborn lists the rules that labels name and that do not exist yet, each once.
-func Unborn(labels []lab.Label) (out []string) {
-	for _, l := range labels {
-		for _, rule := range slices.Concat(l.Expect, l.ExpectServer) {
-			if _, ok := diagnose.Named(rule); !ok && !slices.Contains(out, rule) {
-				out = append(out, rule)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }

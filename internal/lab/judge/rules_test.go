@@ -36,6 +36,8 @@ func TestLabels(t *testing.T) {
 		return l
 	}
 	unanswered := found("fin-unanswered", 1, diagnose.Error, diagnose.ServerApp)
+	unsure := unanswered
+	unsure.Confidence = diagnose.Possible
 	halfClose := found("half-close", 1, diagnose.Info, diagnose.Nobody)
 	flood := found("syn-flood", 0, diagnose.Error, diagnose.Unknown)
 	for _, tt := range []struct {
@@ -49,10 +51,14 @@ func TestLabels(t *testing.T) {
 		{"normal, a note", []lab.Label{label(lab.Label{})}, []diagnose.Finding{halfClose}, AtClient, ""},
 		{"normal, an error", []lab.Label{label(lab.Label{})}, []diagnose.Finding{unanswered}, AtClient, "has fin-unanswered (error"},
 		{"an error that may be", []lab.Label{label(lab.Label{Possible: []string{"fin-unanswered"}})}, []diagnose.Finding{unanswered}, AtClient, ""},
+		{"an error that may be, if not sure", []lab.Label{label(lab.Label{Doubtful: []string{"fin-unanswered"}})},
+			[]diagnose.Finding{unsure}, AtClient, ""},
+		{"an error that is too sure", []lab.Label{label(lab.Label{Doubtful: []string{"fin-unanswered"}})},
+			[]diagnose.Finding{unanswered}, AtClient, "has fin-unanswered (error"},
 		{"expected and found", []lab.Label{label(lab.Label{Expect: []string{"fin-unanswered"}})}, []diagnose.Finding{unanswered}, AtClient, ""},
 		{"expected and missed", []lab.Label{label(lab.Label{Expect: []string{"half-close"}})}, nil, AtClient, "has no half-close, but nothing"},
 		{"expected at the other end only", []lab.Label{label(lab.Label{Expect: []string{"half-close"}, ExpectServer: []string{}})}, nil, AtServer, ""},
-		{"a rule that is not written", []lab.Label{label(lab.Label{Expect: []string{"no-such-rule"}})}, nil, AtClient, ""},
+		{"a rule that is not written", []lab.Label{label(lab.Label{Expect: []string{"no-such-rule"}})}, nil, AtClient, "has no no-such-rule"},
 		{"on the tuple's other connection", []lab.Label{label(lab.Label{Expect: []string{"fin-unanswered"}}), label(lab.Label{})},
 			[]diagnose.Finding{found("fin-unanswered", 2, diagnose.Info, diagnose.ServerApp)}, AtClient, "has no fin-unanswered"},
 		{"of the service", []lab.Label{label(lab.Label{Expect: []string{"syn-flood"}})}, []diagnose.Finding{flood}, AtClient, ""},
@@ -63,27 +69,6 @@ func TestLabels(t *testing.T) {
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
-	}
-}
-
-// A gap that has closed must leave the list.
-func TestGapsAreOpen(t *testing.T) {
-	for _, g := range gaps {
-		name := recording(t, g.scenario) + lab.ServerCapture
-		in, err := Read(name, reassembly.Profiles()[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.ContainsFunc(in.Findings, func(d diagnose.Finding) bool { return d.Rule == g.rule }) {
-			t.Errorf("%s has %s now", name, g.rule)
-		}
-	}
-}
-
-func TestUnborn(t *testing.T) {
-	got := Unborn([]lab.Label{{Expect: []string{"no-such", "half-close"}}, {ExpectServer: []string{"another", "no-such"}}})
-	if strings.Join(got, " ") != "another no-such" {
-		t.Errorf("got %v", got)
 	}
 }
 
@@ -107,6 +92,7 @@ func TestContradicts(t *testing.T) {
 		still bool
 		want  bool
 	}{
+		{"of a party that was not known", again, diagnose.Unknown, true, false},
 		{"said again", again, diagnose.ServerApp, true, false},
 		{"of another party", again, diagnose.ClientApp, true, true},
 		{"explained", explained, diagnose.ServerApp, false, false},

@@ -18,12 +18,7 @@ func (v *Verdict) Print(out io.Writer) error {
 	v.reasons(&b)
 	v.times(&b)
 	fmt.Fprintf(&b, "\n%d captures cut short after every %d packets\n", v.Cuts, every)
-	for _, g := range gaps {
-		fmt.Fprintf(&b, "not told yet: %s of %s: %s\n", g.rule, g.scenario, g.reason)
-	}
-	if len(v.Unborn) > 0 {
-		fmt.Fprintf(&b, "expected by labels, and not written yet: %s\n", strings.Join(v.Unborn, ", "))
-	}
+	fmt.Fprintf(&b, "%d connections of the mixes have no label: their applications did something else than they were to do\n", v.Unlabelled)
 	for _, list := range []struct {
 		title string
 		lines []string

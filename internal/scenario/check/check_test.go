@@ -99,7 +99,7 @@ func TestRulesAreComplete(t *testing.T) {
 		}
 	}
 	for _, r := range rules {
-		for _, id := range r.Replaces {
+		for _, id := range slices.Concat(r.Replaces, r.Covers) {
 			if !seen[id] {
 				t.Errorf("%s replaces a rule %q that does not exist", r.ID, id)
 			}

@@ -53,7 +53,7 @@ func run(args []string) error {
 	flags := pflag.NewFlagSet("lastack-lab", pflag.ContinueOnError)
 	flags.StringVar(&o.out, "out", "", "where the recordings are, or are written")
 	flags.StringSliceVar(&o.only, "only", nil, "names of scenarios (default: all)")
-	flags.StringVar(&o.takes, "takes", "plain", "record: plain, bare (no timestamps, with offloads) or once")
+	flags.StringVar(&o.takes, "takes", "plain", "record: plain, all (with and without timestamps and offloads) or once")
 	flags.BoolVar(&o.short, "short", false, "run: every scenario once, and none that takes a minute")
 	flags.Uint64Var(&o.seed, "seed", 1, "seed of the demonstration's order and pauses")
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage, "\n", flags.FlagUsages()) }
@@ -86,15 +86,21 @@ func run(args []string) error {
 }
 
 func (o *options) record(scenarios []lab.Scenario) error {
-	switch o.takes {
-	case "plain":
-		return lab.Record(o.out, lab.Plain(scenarios))
-	case "bare":
-		return lab.Record(o.out, lab.Bare(scenarios))
-	case "once":
-		return lab.Record(o.out, lab.Once(scenarios))
+	takes := map[string]func([]lab.Scenario) []lab.Take{"plain": lab.Plain, "all": lab.Takes, "once": lab.Once}[o.takes]
+	if takes == nil {
+		return fmt.Errorf("--takes %s: it is plain, all or once", o.takes)
 	}
-	return fmt.Errorf("--takes %s: it is plain, bare or once", o.takes)
+	again, err := lab.Record(o.out, takes(scenarios))
+	printAgain(again)
+	return err
+}
+
+// printAgain lists the takes that were played again.
+func printAgain(again []string) {
+	fmt.Printf("%d takes were played again\n", len(again))
+	for _, why := range again {
+		fmt.Printf("  %s\n", why)
+	}
 }
 
 // run records into a folder of its own, unless one is given, and judges.
@@ -120,10 +126,12 @@ func (o *options) run(scenarios []lab.Scenario) (err error) {
 		}()
 	}
 	begin := time.Now()
-	if err := lab.Record(o.out, takes); err != nil {
+	again, err := lab.Record(o.out, takes)
+	fmt.Printf("%d recordings in %v\n", len(takes), time.Since(begin).Round(time.Second))
+	printAgain(again)
+	if err != nil {
 		return err
 	}
-	fmt.Printf("%d recordings in %v\n", len(takes), time.Since(begin).Round(time.Second))
 	return verdict(o.out)
 }
 

@@ -1,0 +1,333 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+const (
+	// A queueCell spans queueSlot, of which each bit of its masks is a moment.
+	queueMoment = int64(1) << 28 // ns: 0.27 s
+	queueSlot   = 64 * queueMoment
+	// leastHeld is how long an application leaves a request alone before its
+	// connection counts as one that waits, ns: the first timer of a SYN.
+	leastHeld = 1e9
+	// queueGap is the longest time between two spells of one overflow, ns.
+	queueGap = 60e9
+)
+
+// fullQueues looks for listeners that ignore SYNs because nobody accepts
+// (tcp_conn_request in net/ipv4/tcp_input.c, sk_acceptq_is_full): while SYNs of
+// others are dropped, the kernel goes on acknowledging what it has put into the
+// queue, and the application answers none of it.
+type fullQueues struct {
+	cells sketch[queueCell, *queueCell]
+}
+
+// queueCell is what happened to one service in queueSlot of time.
+type queueCell struct {
+	silent   flowCell // whose SYN came again, by that moment
+	dropped  uint64   // moments at which a SYN passed that nothing answered
+	lastDrop int64    // when the last of those passed
+	answered uint64   // moments of SYN-ACKs: there was room
+	served   uint64   // moments of third segments on connections that were soon answered
+	held     []held   // the first heldKept that waited longest, in order
+}
+
+// held is a connection that the application left alone: from the handshake to
+// the application's first act, or to the end of what was seen.
+type held struct {
+	sighting
+	from, until int64
+	// alive are times at which the server's kernel answered for it.
+	alive [4]int64
+}
+
+const heldKept = 20
+
+// compare puts those that waited longest first.
+func (h held) compare(o held) int {
+	return cmp.Or(cmp.Compare(o.until, h.until), cmp.Compare(h.from, o.from), cmp.Compare(h.flow, o.flow))
+}
+
+func (c *queueCell) hold(h held) {
+	i, _ := slices.BinarySearchFunc(c.held, h, held.compare)
+	if i < heldKept {
+		c.held = slices.Insert(c.held, i, h)
+		c.held = c.held[:min(len(c.held), heldKept)]
+	}
+}
+
+func (c *queueCell) weight() uint64 {
+	return c.silent.n + uint64(bits.OnesCount64(c.answered)+len(c.held))
+}
+
+func (c *queueCell) merge(o *queueCell) {
+	c.silent.merge(&o.silent)
+	c.dropped |= o.dropped
+	c.lastDrop = max(c.lastDrop, o.lastDrop)
+	c.answered |= o.answered
+	c.served |= o.served
+	for _, h := range o.held {
+		c.hold(h)
+	}
+}
+
+func (c *queueCell) reset() {
+	*c = queueCell{silent: flowCell{seen: c.silent.seen[:0]}, held: c.held[:0]}
+}
+
+// moment is the cell of a service at a time, and the time's bit in its masks.
+func (s *fullQueues) moment(k place, at int64) (*queueCell, uint64) {
+	k.slot = at / queueSlot
+	return s.cells.at(k), 1 << (at % queueSlot / queueMoment)
+}
+
+func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
+	h := &f.Handshake
+	if f.Role != reassembly.RoleSYN || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
+		return
+	}
+	k := serviceOf(f)
+	var cell *queueCell
+	var bit uint64
+	if h.SYNACKRef != 0 {
+		cell, bit = s.moment(k, h.SYNACK)
+		cell.answered |= bit
+	}
+	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); again != nil {
+		s.silence(k, f, again)
+		cell = nil // which may have been let go
+	}
+	if h.Outcome != reassembly.Complete {
+		return
+	}
+	x, waited, served := heldBy(c, f)
+	if !waited && !served {
+		return // nobody asked for anything
+	}
+	if cell == nil || h.ACK/queueMoment != h.SYNACK/queueMoment {
+		cell, bit = s.moment(k, h.ACK)
+	}
+	if served {
+		cell.served |= bit
+	} else {
+		cell.hold(x)
+	}
+}
+
+// silence notes the SYNs that nothing answered, of a flow whose SYN came again.
+func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark) {
+	h, at := &f.Handshake, synTimes(f)
+	if h.FirstSYNRef == 0 || h.ICMPRef != 0 || lostSYNACK(f) != nil {
+		return
+	}
+	switch {
+	case h.Outcome == reassembly.Unanswered && f.Endpoint(f.Server()).Packets == 0:
+	case h.Outcome == reassembly.Complete && refusal(f) == nil && firstMark(f, f.Server(), reassembly.ChallengeACK, h.FirstSYN) == nil &&
+		firstMark(f, f.Server(), reassembly.BadSYNACK, h.FirstSYN) == nil:
+		at = slices.DeleteFunc(at, func(t int64) bool { return t >= h.LastSYN }) // the last was answered
+	default:
+		return
+	}
+	for _, t := range at {
+		cell, bit := s.moment(k, t)
+		cell.dropped |= bit
+		cell.lastDrop = max(cell.lastDrop, t)
+	}
+	if len(at) > 1 {
+		cell, _ := s.moment(k, again.At)
+		cell.silent.add(sighting{flow: f.ID, at: again.At, ref: again.Ref, side: clientRole,
+			since: h.FirstSYN, sinceRef: h.FirstSYNRef, sinceBy: clientRole})
+	}
+}
+
+// heldBy is a flow as one that waited for its application, or tells that it was
+// served, or may have been, before leastHeld.
+func heldBy(c *Context, f *reassembly.Flow) (x held, waited, served bool) {
+	h, me, server := &f.Handshake, f.Endpoint(f.Client), f.Endpoint(f.Server())
+	x = held{from: h.ACK, until: f.Until,
+		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
+	switch {
+	case f.Quality&reassembly.QualityCaptureLoss != 0, server.PayloadBytes > 0 && (server.Retransmits > 0 || server.PayloadBytes != uint64(server.LastDataLen)):
+		return x, false, true // when it was first answered is not known
+	case server.PayloadBytes > 0:
+		x.until = server.LastData
+	case server.FINRef != 0:
+		x.until = server.FINAt
+	case f.Reset.Ref != 0:
+		x.until = f.Reset.At
+	}
+	acted := server.PayloadBytes > 0 || server.FINRef != 0
+	ignored := c.has("accept-queue-overflow") != nil
+	asked := me.PayloadBytes > 0 && int32(server.Ack-me.ISS) > 1
+	if x.until-x.from < leastHeld || !asked && !ignored {
+		return x, false, acted
+	}
+	if me.LastData > x.until { // it asked again later: the packet is not kept
+		x.at, x.ref = x.since, x.sinceRef
+	} else if me.Retransmits == 0 && int32(server.Ack-me.ISS-1) >= int32(me.PayloadBytes) {
+		x.alive[0] = me.LastData // acknowledged at once, or it would have come again
+	}
+	if server.LastAt < x.until || !acted && server.LastAt > x.from {
+		x.alive[1] = server.LastAt
+	}
+	if me.FINAckRef != 0 && me.FINAckAt < x.until {
+		x.alive[2] = me.FINAckAt
+	}
+	if m := lastMark(f, f.Server(), reassembly.SYNACKAgain); m != nil && m.At < x.until {
+		x.alive[3] = m.At
+	}
+	return x, true, false
+}
+
+// Merge adds another collector's counts.
+func (s *fullQueues) Merge(o Collector) { s.cells.merge(&o.(*fullQueues).cells) }
+
+// Findings names the listeners, once for each spell.
+func (s *fullQueues) Findings(_ *Context, end int64, emit func(Finding)) {
+	keys := s.cells.places()
+	for from := 0; from < len(keys); {
+		to := from + 1
+		for to < len(keys) && keys[to].whole() == keys[from].whole() {
+			to++
+		}
+		s.service(keys[from:to], end, emit)
+		from = to
+	}
+}
+
+// spell is a time in which SYNs were ignored and none was answered.
+type spell struct {
+	from, to int64 // from its first moment to its last SYN, to a moment
+	lastSYN  int64 // when the last of those began
+	held     []held
+}
+
+// service judges the cells of one service.
+func (s *fullQueues) service(keys []place, end int64, emit func(Finding)) {
+	var all []spell // of one overflow
+	flush := func() {
+		if len(all) > 0 {
+			if d, ok := s.overflow(keys, all, end); ok {
+				emit(d)
+			}
+			all = all[:0]
+		}
+	}
+	for _, x := range s.spells(keys) {
+		if s.waiting(keys, &x); len(x.held) == 0 {
+			continue
+		}
+		if len(all) > 0 && x.from-all[len(all)-1].to > queueGap {
+			flush()
+		}
+		all = append(all, x)
+	}
+	flush()
+}
+
+// spells are the times between two SYN-ACKs in which more than one SYN was
+// ignored.
+func (s *fullQueues) spells(keys []place) (out []spell) {
+	var x spell
+	seen := 0
+	end := func() {
+		if seen > 1 {
+			out = append(out, x)
+		}
+		seen = 0
+	}
+	for _, k := range keys {
+		c := s.cells.get(k)
+		for m := c.dropped | c.answered; m != 0; m &= m - 1 {
+			bit, at := m&-m, k.slot*queueSlot+int64(bits.TrailingZeros64(m))*queueMoment
+			if c.answered&bit != 0 {
+				end()
+				continue
+			}
+			if seen++; seen == 1 {
+				x = spell{from: at}
+			}
+			x.lastSYN, x.to = at, min(at+queueMoment, c.lastDrop)
+		}
+	}
+	end()
+	return out
+}
+
+// waiting notes the connections that waited all through a spell, that are
+// younger than any which was served before it, and of which the kernel took
+// care meanwhile: at least one of them must show that.
+func (s *fullQueues) waiting(keys []place, x *spell) {
+	served := int64(0) // the end of the last moment before the spell
+	for _, k := range keys {
+		for m := s.cells.get(k).served; m != 0; m &= m - 1 {
+			if at := k.slot*queueSlot + int64(bits.TrailingZeros64(m)+1)*queueMoment; at <= x.to {
+				served = max(served, at)
+			}
+		}
+	}
+	alive := false
+	for _, k := range keys {
+		for _, h := range s.cells.get(k).held {
+			if h.from < served || h.from > x.from+queueMoment || h.until < x.lastSYN {
+				continue
+			}
+			x.held = append(x.held, h)
+			alive = alive || slices.ContainsFunc(h.alive[:], func(t int64) bool { return x.from <= t && t <= x.to })
+		}
+	}
+	if !alive {
+		x.held = nil
+	}
+}
+
+// overflow is the finding on some spells.
+func (s *fullQueues) overflow(keys []place, all []spell, end int64) (d Finding, ok bool) {
+	first, last := all[0].from, all[len(all)-1].to
+	var silent flowCell
+	for _, k := range keys {
+		for _, x := range s.cells.get(k).silent.seen {
+			if first <= x.at && x.at <= last {
+				silent.add(x)
+			}
+		}
+	}
+	if silent.n == 0 {
+		return d, false
+	}
+	var waits sightings
+	longest := int64(0)
+	for i := range all {
+		for _, h := range all[i].held {
+			if !slices.ContainsFunc(waits, func(x sighting) bool { return x.flow == h.flow }) {
+				waits.add(h.sighting)
+			}
+			longest = max(longest, min(h.until, end)-h.from)
+		}
+	}
+	d = newPattern(keys[0].whole(), ServerApp, Possible, silent.n, silent.seen, func(sighting) (string, string) {
+		return "a SYN that nothing answers", "the same SYN again"
+	})
+	for _, x := range waits[:min(len(waits), flowsShown)] {
+		d.prove(Evidence{Ref: x.sinceRef, At: x.since, Side: tcp.Side(x.sinceBy), What: "another connection of this listener is open"},
+			Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: "its request, which the kernel acknowledges and the application does not answer"})
+	}
+	if len(waits) > 1 {
+		d.Confidence = Likely
+	}
+	began := first
+	for _, x := range silent.seen {
+		began = min(began, x.since)
+	}
+	d.Time, d.Duration = began, last-began
+	d.Verdict = fmt.Sprintf("%s ignored the SYNs of %s connections for %s and answered none, while its kernel took the requests of %s others, unanswered for up to %s: its accept queue is full, the application does not accept fast enough",
+		d.Service, count(silent.n), Span(last-began), count(uint64(len(waits))), Span(longest))
+	return d, true
+}
