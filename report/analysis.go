@@ -17,8 +17,10 @@ const (
 	// share of the flows, and what is evicted must not depend on the machine.
 	partitions = 64
 	// panels is fixed because what a judge's patterns let go must not depend on
-	// it either.
-	panels      = 8
+	// it either. It bounds the workers: reading and decoding keep about so many
+	// busy. Each has memory of its own for patterns, which does not fit into a
+	// core's cache many times.
+	panels      = 4
 	panelTables = partitions / panels
 	// routeSeed is fixed for the same reason. The tables inside are hashed with
 	// a random seed, for addresses are chosen by attackers.
