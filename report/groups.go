@@ -80,6 +80,7 @@ type group struct {
 	longest     int64
 	ids         []flowAt // the first, by time and flow
 	list        []diagnose.Finding
+	cut         bool // list was cut to its bound
 	example     diagnose.Finding
 	flow        *reassembly.Flow
 	usual       *diagnose.Delays // what the findings are to be seen against
@@ -200,7 +201,8 @@ func (s *groups) keep(g *group, d *diagnose.Finding) {
 		if len(g.list) >= 2*groupFindings {
 			s.cut(g)
 		}
-		if s.listed >= listedFindings {
+		// Since a cut the list begins with those that come first of all so far.
+		if s.listed >= listedFindings || g.cut && len(g.list) >= groupFindings && compareFindings(d, &g.list[groupFindings-1]) >= 0 {
 			return
 		}
 	}
@@ -213,17 +215,18 @@ func (s *groups) cut(g *group) {
 	if s.every || len(g.list) <= groupFindings {
 		return
 	}
-	slices.SortStableFunc(g.list, compareFindings)
+	g.cut = true
+	slices.SortStableFunc(g.list, func(a, b diagnose.Finding) int { return compareFindings(&a, &b) })
 	s.listed -= len(g.list) - groupFindings
 	clear(g.list[groupFindings:])
 	g.list = g.list[:groupFindings]
 }
 
 // compareFindings is the order in which findings are listed.
-func compareFindings(a, b diagnose.Finding) int {
+func compareFindings(a, b *diagnose.Finding) int {
 	return cmp.Or(
 		cmp.Compare(a.Time, b.Time),
-		cmp.Compare(firstFlow(&a), firstFlow(&b)),
+		cmp.Compare(firstFlow(a), firstFlow(b)),
 		cmp.Compare(a.Rule, b.Rule),
 	)
 }
@@ -236,7 +239,7 @@ func (s *groups) findings() (list []diagnose.Finding, rest uint64) {
 		rest += g.counts.Total() - uint64(len(g.list))
 	}
 	slices.SortStableFunc(list, func(a, b diagnose.Finding) int {
-		return cmp.Or(compareFindings(a, b), compareKeys(keyOf(&a), keyOf(&b)))
+		return cmp.Or(compareFindings(&a, &b), compareKeys(keyOf(&a), keyOf(&b)))
 	})
 	return list, rest
 }

@@ -128,8 +128,9 @@ func (j *judge) found(d diagnose.Finding) {
 	}
 	if flow != nil || j.opt.AllFindings || b.listed(d.Time) {
 		d.Dress(j.flow)
-		b.dressed++
-		b.latest = max(b.latest, d.Time)
+		if b.dressed++; b.dressed <= groupFindings {
+			b.latest = max(b.latest, d.Time)
+		}
 	}
 	j.out.finds = append(j.out.finds, found{d, flow})
 }
@@ -138,7 +139,7 @@ func (j *judge) found(d diagnose.Finding) {
 type best struct {
 	rank    rank // of the worst
 	dressed int
-	latest  int64 // time of those
+	latest  int64 // time of the first groupFindings of those
 }
 
 // listed reports whether a finding of that time may be one of the first of its
