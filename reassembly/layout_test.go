@@ -15,9 +15,9 @@ import (
 // dialogue makes segments of some connections whose numbers mostly fit, so that
 // they are established and go far, with all that may come between.
 type dialogue struct {
-	r    *rand.Rand
-	at   int64
-	refs []tcp.PacketRef // of several files, in no order, or nil
+	r  *rand.Rand
+	at int64
+
 	n    uint64
 	next map[int]*[2]tcp.Seq
 	last tcp.Segment
