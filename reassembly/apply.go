@@ -8,14 +8,18 @@ import (
 // apply works segment s into the connection that it belongs to.
 func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	e := t.entries.get(i)
+	if isCopy || s.Flags&tcp.RST != 0 {
+		t.keepSpoken(e, s.From)
+	}
 	t.account(e, s)
 	if isCopy {
-		e.end(s.From).copies++
+		t.side(e, s.From).copies++
 		e.bits |= flowCopies
 		t.n.Duplicates++
 		return
 	}
 	t.expire(e, s.At)
+	closed := e.end(s.From).has(sentFIN)
 	stray := false
 	switch f := s.Flags; {
 	case malformed(f):
@@ -32,10 +36,12 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	}
 	d := e.end(s.From)
 	if s.Flags&tcp.RST == 0 {
-		d.segAt, d.segRef, d.segAck, d.segEnd = s.At, s.Ref, s.Ack, s.End()
+		t.speaks(e, s)
 	}
 	if s.Options&tcp.OptTimestamps != 0 && !stray {
-		d.tsval, d.tsecr = s.TSVal, s.TSEcr
+		if d.tsval = s.TSVal; !closed {
+			d.tsecr = s.TSEcr // the FIN's stays: it tells when the sender last heard of its peer
+		}
 		d.bits |= hasTS
 	}
 	t.settle(i, e)
@@ -61,13 +67,13 @@ func (t *Table) account(e *entry, s *tcp.Segment) {
 	d.packets++
 	d.lastAt, d.lastRef = max(d.lastAt, s.At), s.Ref
 	if s.Flags&tcp.SYN != 0 {
-		d.syn++
+		t.count(e, s.From, countSYN, &d.syn)
 	}
 	if s.Flags&tcp.FIN != 0 {
-		d.fin++
+		t.count(e, s.From, countFIN, &d.fin)
 	}
 	if s.Flags&tcp.RST != 0 {
-		d.rst++
+		t.count(e, s.From, countRST, &d.rst)
 	} else {
 		d.ttl = s.TTL
 	}
@@ -275,13 +281,19 @@ func (d *end) learn(seq tcp.Seq) {
 	d.bits |= hasSeq
 }
 
-// window keeps the right edge of what the sender of s is ready to take.
-func (t *Table) window(e *entry, s *tcp.Segment) {
-	d, p := e.end(s.From), e.end(s.From.Other())
+// windowSize is the window that s advertises, scaled (RFC 7323 §2.3).
+func windowSize(e *entry, s *tcp.Segment) uint32 {
 	size := uint32(s.Window)
-	if s.Flags&tcp.SYN == 0 && d.has(hasWScale) && p.has(hasWScale) {
+	if d := e.end(s.From); s.Flags&tcp.SYN == 0 && d.has(hasWScale) && e.end(s.From.Other()).has(hasWScale) {
 		size <<= d.scale()
 	}
+	return size
+}
+
+// window keeps the right edge of what the sender of s is ready to take.
+func (t *Table) window(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	size := windowSize(e, s)
 	if edge := s.Ack.Add(size); s.Flags&tcp.ACK != 0 {
 		if d.has(hasEdge) {
 			edge = edge.Max(d.edge)
@@ -290,7 +302,7 @@ func (t *Table) window(e *entry, s *tcp.Segment) {
 		d.bits |= hasEdge
 	}
 	if size == 0 && s.Flags&(tcp.SYN|tcp.FIN) == 0 {
-		t.extra(e).sides[s.From.Index()].zeroWindows++
+		t.side(e, s.From).zeroWindows++
 		if !d.has(inZeroWindow) {
 			d.bits |= inZeroWindow
 			t.mark(e, ZeroWindow, s)

@@ -16,13 +16,8 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 		t.unseen(e, s)
 	}
 	if !d.has(hasAck) || d.ack.Less(s.Ack) {
-		if e.extra != 0 && d.has(hasAck) {
-			if h := &t.extra(e).holes[side.Other().Index()]; h.below(s.Ack) > h.below(d.ack) {
-				e.compat.Gap(side.Other())
-			}
-		}
 		if e.extra != 0 {
-			t.extra(e).sides[side.Other().Index()].repeats = 0
+			t.closesGap(e, s)
 		}
 		d.ack = s.Ack
 		d.bits |= hasAck
@@ -43,6 +38,19 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 	if d.has(presumedACKOfFIN) && p.has(finAcksPeer) {
 		t.confirm(e, side, fsm.RecvACKOfFIN) // the peer's FIN carried that acknowledgement
 	}
+}
+
+// closesGap notes that new octets of the peer are acknowledged, among them
+// perhaps some that the capture does not hold.
+func (t *Table) closesGap(e *entry, s *tcp.Segment) {
+	d, side := e.end(s.From), s.From.Other()
+	x := t.extra(e)
+	if d.has(hasAck) && x.holes != 0 {
+		if h := &t.holes.get(x.holes)[side.Index()]; h.below(s.Ack) > h.below(d.ack) {
+			e.compat.Gap(side)
+		}
+	}
+	x.sides[side.Index()].repeats = 0
 }
 
 // proveOpening confirms the steps of the handshake that were presumed.
@@ -80,7 +88,7 @@ func (t *Table) unseen(e *entry, s *tcp.Segment) {
 	e.bits |= flowLoss
 	t.n.AckedUnseen++
 	e.compat.Gap(s.From.Other())
-	t.extra(e).sides[s.From.Other().Index()].unseenAt = s.At
+	t.side(e, s.From.Other()).unseenAt = s.At
 }
 
 // deduceFIN infers a FIN that was not captured: its peer, closing or closed
@@ -96,7 +104,7 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 	if !closing || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
 		return
 	}
-	if d.has(hasAck) && d.ack == s.Ack && t.extra(e).sides[side.Index()].unseenAt < d.dataAt {
+	if d.has(hasAck) && d.ack == s.Ack && t.known(e).sides[side.Index()].unseenAt < d.dataAt {
 		return // it went on writing after that octet: rather payload that was not captured
 	}
 	if !t.move(e, side, fsm.SendFIN, fsm.Implied, s) {
@@ -113,8 +121,8 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 // undeduce takes a deduced FIN back: its supposed sender went on behind it.
 func (t *Table) undeduce(e *entry, s *tcp.Segment) {
 	d, p := e.end(s.From), e.end(s.From.Other())
-	d.bits &^= guessedFIN | sentFIN | finAcked
-	p.bits &^= gotFIN | ackedFIN
+	d.bits &^= guessedFIN | sentFIN | finAcked | finAcksPeer
+	p.bits &^= gotFIN | ackedFIN | finAcksPeer
 	t.retract(e, s.From.Other(), fsm.RecvFIN, s)
 	t.retract(e, s.From, fsm.RecvACKOfFIN, s)
 	t.retract(e, s.From, fsm.SendFIN, s)
@@ -167,7 +175,7 @@ func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
 		t.mark(e, Stray, s) // overtaken on its way: a repetition would acknowledge as much
 		return
 	}
-	t.extra(e).sides[side.Index()].finRepeats++
+	t.side(e, side).finRepeats++
 	t.mark(e, FINAgain, s)
 	if d.has(finAcked) {
 		t.disproveFINACK(e, s)
@@ -185,16 +193,17 @@ func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
 // carried the acknowledgement.
 func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
-	acked := t.latest(e, s.From, fsm.RecvACKOfFIN)
-	if acked != nil && s.At-acked.at <= t.flight(e) {
+	latest := t.latest(e, s.From, fsm.RecvACKOfFIN)
+	if latest != nil && s.At-latest.at <= t.flight(e) {
 		return
 	}
 	d.bits &^= finAcked
-	if acked == nil {
+	if latest == nil {
 		return
 	}
+	acked := latest.ref
 	got := t.latest(e, s.From, fsm.RecvFIN)
-	if got == nil || got.ref != acked.ref || d.has(ackedFIN) {
+	if got == nil || got.ref != acked || d.has(ackedFIN) {
 		t.retract(e, s.From, fsm.RecvACKOfFIN, s)
 	} else if t.retract(e, s.From, fsm.RecvFIN, s, fsm.RecvACKOfFIN) {
 		d.bits &^= gotFIN
@@ -209,7 +218,7 @@ func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
 		t.mark(e, RepeatAfterFIN, s)
 		return
 	}
-	x := &t.extra(e).sides[s.From.Index()]
+	x := t.side(e, s.From)
 	if x.dataAfterFIN == 0 {
 		x.afterFINSeq = s.Seq
 	}
@@ -240,14 +249,14 @@ func (t *Table) receives(e *entry, s *tcp.Segment, fresh bool) {
 // receiver takes a FIN only in sequence.
 func (t *Table) finInOrder(e *entry, side tcp.Side) bool {
 	d, p := e.end(side), e.end(side.Other())
-	if e.extra == 0 {
+	if e.extra == 0 || t.extra(e).holes == 0 {
 		return true
 	}
 	ack := p.ack
 	if !p.has(hasAck) {
 		ack = d.iss
 	}
-	return !t.extra(e).holes[side.Index()].openBefore(d.finEnd, ack)
+	return !t.holes.get(t.extra(e).holes)[side.Index()].openBefore(d.finEnd, ack)
 }
 
 // receivesACK is the ACK part of receives (RFC 9293 §3.10.7.4, fifth).
@@ -270,7 +279,7 @@ func (t *Table) receivesACK(e *entry, s *tcp.Segment) {
 	case !p.has(finAcked):
 		p.bits |= finAcked
 		t.move(e, side, fsm.RecvACKOfFIN, fsm.Presumed, s)
-	case e.extra != 0 && t.extra(e).sides[side.Index()].finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
+	case e.extra != 0 && t.side(e, side).finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
 		t.mark(e, FINAckedAgain, s)
 	}
 }

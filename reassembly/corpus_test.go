@@ -52,9 +52,9 @@ func readFlows(t testing.TB, name string) []*reassembly.Flow {
 		case decode.Segment, decode.Quote:
 			table.Step(&seg)
 		}
-		table.Sweep(end)
+		reassembly.Together(table).Sweep(end)
 	}
-	table.Finish(end)
+	reassembly.Together(table).Finish(end)
 	return flows
 }
 

@@ -8,9 +8,9 @@ import (
 
 // entry is a flow as it lies in the table: what every packet touches, without
 // pointers. What only some flows need stands in extra, the steps and marks in
-// the log.
+// the log. A flow of which only a SYN was seen has no entry yet, see opening.
 type entry struct {
-	key              tcp.Tuple
+	key              key
 	first            int64
 	firstRef         tcp.PacketRef
 	rtt              int64 // SYN to third segment, ns; 0 unknown
@@ -18,14 +18,15 @@ type entry struct {
 	compat           compat.State
 	logHead, logTail uint32
 	extra            uint32
-	incarnation      uint32
+	logLen           uint16 // octets
+	incarnation      uint16
 	bits             flowBits
-	marks            uint16   // in the log
-	steps            uint16   // in the log
+	marks            uint8    // in the log
+	steps            uint8    // in the log
 	from             tcp.Side // the sender of its first segment
 	client           tcp.Side
 	role             Role
-	gen              uint8 // tells a reused slot from the one that the wheel remembers
+	gen              uint16 // tells a reused slot from the one that the wheel remembers
 }
 
 type flowBits uint16
@@ -42,6 +43,7 @@ const (
 	flowStepped                      // its clock stepped back
 	flowPending                      // a SYN with another ISN waits for its answer
 	flowFINSeen                      // a FIN was seen
+	flowWide                         // its addresses are IPv6
 )
 
 func (e *entry) has(b flowBits) bool { return e.bits&b != 0 }
@@ -51,13 +53,10 @@ func (e *entry) end(s tcp.Side) *end { return &e.ends[s.Index()] }
 // last is the capture time of the flow's last segment.
 func (e *entry) last() int64 { return max(e.ends[0].lastAt, e.ends[1].lastAt) }
 
-// end is one endpoint.
+// end is one endpoint. Its small counters spill into extra, see count.
 type end struct {
-	bytes   uint64
 	lastAt  int64 // its last segment, copies of frames included
 	lastRef tcp.PacketRef
-	segAt   int64 // its last segment that was neither a copy nor an RST
-	segRef  tcp.PacketRef
 	dataAt  int64 // its last new payload
 	dataRef tcp.PacketRef
 	timer   int64 // when its running timer expires, or expired
@@ -67,20 +66,17 @@ type end struct {
 	edge    tcp.Seq // the highest right edge of the window that it advertised
 	finEnd  tcp.Seq // after its FIN
 	nxtFIN  tcp.Seq // nxt when it acknowledged the peer's FIN
-	segAck  tcp.Seq // acknowledgement of that segment
-	segEnd  tcp.Seq // and its end
-	dataLen uint32
-	packets uint32
-	syn     uint32
-	fin     uint32
-	rst     uint32
-	retrans uint32
-	copies  uint32
 	tsval   uint32
+	tsecr   uint32 // as its FIN echoed it, or its last segment
 	tsSYN   uint32 // of its first SYN or SYN-ACK
 	recent  uint32 // the receiver's TS.Recent for it (RFC 7323 §4.3)
-	tsecr   uint32
+	octets  uint32 // of payload, modulo 2^32
+	dataLen uint32
+	packets uint32
 	bits    endBits
+	syn     uint8
+	fin     uint8
+	rst     uint8
 	state   fsm.State
 	wscale  uint8
 	ttl     uint8
@@ -113,6 +109,7 @@ const (
 	guessedFIN     // its FIN was not captured, but deduced
 	aborted        // its RST closed it
 	wasEstablished // it reached ESTABLISHED, and nothing disproved it
+	spokeApart     // what it sent last is described in extra, see spoke
 
 	// What is presumed of it and waits for proof.
 	presumedSYN
@@ -144,49 +141,4 @@ func presumption(on fsm.Event) endBits {
 		return presumedRST
 	}
 	return 0
-}
-
-// extra is what only some flows need.
-type extra struct {
-	holes     [2]holes
-	reset     Reset
-	resetSeq  tcp.Seq // of the RST in reset
-	prev      Previous
-	restarts  [2]restart // of TIME_WAIT
-	sides     [2]extraSide
-	icmpAt    int64
-	icmpRef   tcp.PacketRef
-	reporter  [16]byte
-	icmpType  uint8
-	icmpCode  uint8
-	effective bool // reset took effect
-
-	// suspect is the first RST of a live endpoint, until it proves to be denied.
-	suspect Reset
-	denied  Denied
-	// challenge is when and by whom something was sent that draws a challenge
-	// ACK (RFC 5961 §3, §4); at is 0 when nothing waits for one.
-	challengeAt   int64
-	challengeFrom tcp.Side
-}
-
-type extraSide struct {
-	outOfOrder, zeroWindows, keepalives uint32
-	dataAfterFIN                        uint32 // payload segments
-	finRepeats                          uint32
-	afterFINSeq                         tcp.Seq // the first of that payload
-	repeats                             uint32
-	repeatAt, unansweredAt              int64
-	repeatRef, unansweredRef            tcp.PacketRef
-	earlyRepeats, firstDataLen          uint32
-	lastEarlyRepeat                     int64
-	firstData, firstPlain               int64
-	firstDataRef, firstPlainRef         tcp.PacketRef
-	unseenAt                            int64 // when octets of it were acknowledged that were not captured
-}
-
-type restart struct {
-	count uint32
-	at    int64
-	ref   tcp.PacketRef
 }

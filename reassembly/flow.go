@@ -147,8 +147,13 @@ type Endpoint struct {
 	FinWait2Expired bool // FIN_WAIT_2 outlasted the profile's timeout
 	Timestamps      bool // its last segments carried timestamps
 	LastTSVal       uint32
-	LastTSEcr       uint32
-	TTL             uint8 // of its last segment other than an RST
+	// TSEcr is what its FIN echoed of the peer's timestamps, without a FIN what
+	// its last segment did.
+	TSEcr uint32
+	// SYNTSVal is the timestamp of its first SYN or SYN-ACK, if HasSYNTSVal.
+	SYNTSVal    uint32
+	HasSYNTSVal bool
+	TTL         uint8 // of its last segment other than an RST
 
 	StateNS [fsm.States]int64 // time in each state but CLOSED and LISTEN
 }
@@ -161,6 +166,7 @@ type Step struct {
 	From, To fsm.State
 	On       fsm.Event
 	Basis    fsm.Basis
+	Retired  bool // a later packet disproved it; the step that goes back follows
 	Packet   Packet
 }
 

@@ -116,7 +116,7 @@ func (t *Table) answersPending(i uint32, e *entry, s *tcp.Segment) bool {
 	syn := &t.pending[i][0]
 	if s.From == syn.From {
 		return s.Flags&(tcp.SYN|tcp.RST|tcp.ACK) == tcp.ACK && s.Seq == syn.Seq.Add(1) &&
-			e.end(s.From.Other()).segRef < syn.Ref
+			t.spoke(e, s.From.Other()).ref < syn.Ref
 	}
 	if s.Flags&tcp.ACK == 0 || s.Flags&(tcp.SYN|tcp.RST) == 0 {
 		return false
@@ -131,9 +131,9 @@ func (t *Table) takeOver(i uint32, hash uint64, s *tcp.Segment) uint32 {
 	e := t.entries.get(i)
 	d := e.end(list[0].From)
 	d.packets -= uint32(len(list))
-	d.syn -= uint32(len(list))
+	d.syn -= uint8(len(list))
 	t.reuse(i, &list[0])
-	n := t.create(hash, &list[0])
+	n := t.create(hash, &list[0], false)
 	for k := range list {
 		t.apply(n, &list[k], false)
 	}
@@ -145,7 +145,7 @@ func (t *Table) takeOver(i uint32, hash uint64, s *tcp.Segment) uint32 {
 func (t *Table) reuse(i uint32, syn *tcp.Segment) {
 	e := t.entries.get(i)
 	t.expire(e, syn.At)
-	t.heir = t.previous(e)
+	t.heir = heir{t.previous(e), e.incarnation}
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		t.move(e, side, fsm.Reuse, fsm.Implied, syn)
 	}
@@ -154,12 +154,7 @@ func (t *Table) reuse(i uint32, syn *tcp.Segment) {
 
 // previous is the account that the next incarnation keeps of e.
 func (t *Table) previous(e *entry) Previous {
-	var none extra
-	x := &none
-	if e.extra != 0 {
-		x = t.extra(e)
-	}
-	p := Previous{ID: e.firstRef, Final: t.now, Last: e.last(), Close: closeOf(e, x, t.story(e))}
+	p := Previous{ID: e.firstRef, Final: t.now, Last: e.last(), Close: closeOf(e, t.knownResets(e), t.story(e))}
 	for k := range e.ends {
 		d := &e.ends[k]
 		p.Nxt[k], p.TSVal[k], p.Timestamps[k] = d.nxt, d.tsval, d.has(hasTS)

@@ -1,15 +1,19 @@
 package reassembly
 
 import (
+	"encoding/binary"
+
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// record is a step or a mark in a flow's log, 24 octets.
+// record is a step or a mark in a flow's log, as it is worked with. append says
+// how it lies in memory.
 type record struct {
 	at     int64
 	ref    tcp.PacketRef
 	number uint32 // Packet.Number
+	pos    uint16 // of its who in the log, for patch
 	kind   uint8  // a step's fsm.Event, or markBase + MarkKind
 	states uint8  // a step's from and to
 	who    uint8  // side, sender, basis and the two bits below
@@ -38,6 +42,11 @@ func (r *record) to() fsm.State    { return fsm.State(r.states & 15) }
 
 func (r *record) setBasis(b fsm.Basis) { r.who = r.who&^whoBasis | uint8(b)<<4 }
 
+// is reports a believed step of a side on an event.
+func (r *record) is(side tcp.Side, on fsm.Event) bool {
+	return r.on() == on && r.side() == side && r.believed()
+}
+
 // packet is what a ladder shows of the packet behind the record.
 func (r *record) packet() Packet {
 	return Packet{From: r.sender(), Flags: tcp.Flags(r.flags), Number: r.number}
@@ -64,12 +73,15 @@ func newRecord(kind uint8, side tcp.Side, basis fsm.Basis, s *tcp.Segment) recor
 	return r
 }
 
-// block is a stretch of a log. Most flows need two or three.
+// block is a stretch of a log. An ordinary flow fills three.
 type block struct {
-	recs [5]record
-	n    uint32
-	next uint32
+	octets [blockSize]byte
+	next   uint32
 }
+
+// blockSize is chosen by what ordinary flows need in all: about 45 octets for
+// the handshake, 120 at the end.
+const blockSize = 44
 
 // A flow's log is bounded: beyond these, marks are only counted elsewhere, and
 // steps are no longer taken back (so that no more than the machine's few
@@ -79,37 +91,130 @@ const (
 	maxSteps = 120
 )
 
+// A record in the log: who, kind (with samePacket), states; and, unless it is
+// of the same packet as the record before it, flags, the time and the packet as
+// signed distances from the flow's first, in groups of seven bits, and the
+// number. So a step costs 3 octets or about 15.
+const (
+	samePacket = 0x80 // in kind
+
+	longestRecord = 3 + 1 + 2*binary.MaxVarintLen64 + 4
+)
+
+// append adds a record.
 func (t *Table) append(e *entry, r record) {
-	var b *block
-	if e.logTail != 0 {
-		b = t.blocks.get(e.logTail)
+	var buf [longestRecord]byte
+	buf[0], buf[1], buf[2] = r.who, r.kind, r.states
+	n := 3
+	if t.logged.entry == e && t.logged.ref == r.ref && t.logged.at == r.at && t.logged.sender == r.sender() && r.ref != 0 {
+		buf[1] |= samePacket
+	} else {
+		buf[3] = r.flags
+		n = 4
+		n += binary.PutVarint(buf[n:], r.at-e.first)
+		n += binary.PutVarint(buf[n:], int64(r.ref-e.firstRef))
+		binary.LittleEndian.PutUint32(buf[n:], r.number)
+		n += 4
+		t.logged = logged{e, r.ref, r.at, r.sender()}
 	}
-	if b == nil || int(b.n) == len(b.recs) {
-		i := t.blocks.alloc()
-		*t.blocks.get(i) = block{}
-		if b != nil {
-			b.next = i
-		} else {
-			e.logHead = i
-		}
-		e.logTail = i
-		b = t.blocks.get(i)
-	}
-	b.recs[b.n] = r
-	b.n++
+	t.write(e, buf[:n])
 }
 
-// records calls visit for each record in order, until it is false.
-func (t *Table) records(e *entry, visit func(r *record) bool) {
+// logged is the packet of the record that was appended last: what the same
+// packet brings next need not name it again.
+type logged struct {
+	entry  *entry
+	ref    tcp.PacketRef
+	at     int64
+	sender tcp.Side
+}
+
+// write puts octets at the end of a log.
+func (t *Table) write(e *entry, p []byte) {
+	at := int(e.logLen) % blockSize
+	e.logLen += uint16(len(p))
+	for len(p) > 0 {
+		if at == 0 {
+			t.grow(e)
+		}
+		b := t.blocks.get(e.logTail)
+		n := copy(b.octets[at:], p)
+		p = p[n:]
+		at = (at + n) % blockSize
+	}
+}
+
+// grow adds a block to a log.
+func (t *Table) grow(e *entry) {
+	i := t.blocks.alloc()
+	t.blocks.get(i).next = 0
+	if e.logHead == 0 {
+		e.logHead = i
+	} else {
+		t.blocks.get(e.logTail).next = i
+	}
+	e.logTail = i
+}
+
+// story reads a flow's log into a slice that the next call overwrites.
+func (t *Table) story(e *entry) []record {
+	raw := t.rawLog[:0]
 	for i := e.logHead; i != 0; {
 		b := t.blocks.get(i)
-		for k := range b.recs[:b.n] {
-			if !visit(&b.recs[k]) {
-				return
-			}
-		}
+		raw = append(raw, b.octets[:]...)
 		i = b.next
 	}
+	t.rawLog = raw
+	raw = raw[:e.logLen]
+	recs := t.scratch[:0]
+	var r record
+	for pos := 0; pos < len(raw); {
+		r.pos, r.who, r.kind, r.states = uint16(pos), raw[pos], raw[pos+1]&^samePacket, raw[pos+2]
+		again := raw[pos+1]&samePacket != 0
+		pos += 3
+		if !again {
+			r.flags = raw[pos]
+			at, n := binary.Varint(raw[pos+1:])
+			ref, m := binary.Varint(raw[pos+1+n:])
+			pos += 1 + n + m
+			r.at, r.ref = e.first+at, e.firstRef+tcp.PacketRef(ref)
+			r.number = binary.LittleEndian.Uint32(raw[pos:])
+			pos += 4
+		}
+		recs = append(recs, r)
+	}
+	t.scratch = recs
+	e.confirmed(recs)
+	return recs
+}
+
+// confirmed turns the presumed steps into seen ones that are not marked any
+// more as waiting for proof.
+func (e *entry) confirmed(recs []record) {
+	for i := range recs {
+		r := &recs[i]
+		if !r.believed() || r.basis() != fsm.Presumed {
+			continue
+		}
+		if waits := presumption(r.on()); waits != 0 && !e.end(r.side()).has(waits) {
+			r.setBasis(fsm.Seen)
+		}
+	}
+}
+
+// patch writes what changed of a record's who back into the log.
+func (t *Table) patch(e *entry, r *record) {
+	i := e.logHead
+	for range int(r.pos) / blockSize {
+		i = t.blocks.get(i).next
+	}
+	t.blocks.get(i).octets[int(r.pos)%blockSize] = r.who
+}
+
+// retire marks a step as disproved.
+func (t *Table) retire(e *entry, r *record) {
+	r.who |= whoRetired
+	t.patch(e, r)
 }
 
 func (t *Table) freeLog(e *entry) {
@@ -118,7 +223,7 @@ func (t *Table) freeLog(e *entry) {
 		t.blocks.release(i)
 		i = next
 	}
-	e.logHead, e.logTail = 0, 0
+	e.logHead, e.logTail, e.logLen = 0, 0, 0
 }
 
 // mark notes a packet that is evidence.
@@ -156,23 +261,21 @@ func (t *Table) move(e *entry, side tcp.Side, on fsm.Event, basis fsm.Basis, s *
 	return true
 }
 
-// latest is the last believed step of a side on an event, or nil.
-func (t *Table) latest(e *entry, side tcp.Side, on fsm.Event) (found *record) {
-	t.records(e, func(r *record) bool {
-		if r.believed() && r.side() == side && r.on() == on {
-			found = r
+// latest is the last believed step of a side on an event. The record is valid
+// until the log is read again.
+func (t *Table) latest(e *entry, side tcp.Side, on fsm.Event) *record {
+	recs := t.story(e)
+	for i := len(recs) - 1; i >= 0; i-- {
+		if recs[i].is(side, on) {
+			return &recs[i]
 		}
-		return true
-	})
-	return found
+	}
+	return nil
 }
 
 // confirm turns the presumed step of a side on an event into a seen one.
 func (t *Table) confirm(e *entry, side tcp.Side, on fsm.Event) {
 	e.end(side).bits &^= presumption(on)
-	if r := t.latest(e, side, on); r != nil && r.basis() == fsm.Presumed {
-		r.setBasis(fsm.Seen)
-	}
 }
 
 // retract takes the last step of a side on an event back, because s disproves
@@ -185,11 +288,11 @@ func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, w
 		return false
 	}
 	d := e.end(side)
-	wrong.who |= whoRetired
+	t.retire(e, wrong)
 	d.bits &^= presumption(on)
 	for _, also := range with {
 		if r := t.latest(e, side, also); r != nil {
-			r.who |= whoRetired
+			t.retire(e, r)
 			d.bits &^= presumption(also)
 		}
 	}
@@ -209,12 +312,12 @@ func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, w
 // they lead to. visit, if any, sees each step that moves, with both states.
 func (t *Table) replay(e *entry, side tcp.Side, visit func(r *record, from, to fsm.State)) fsm.State {
 	w := walk{side: side, state: fsm.Closed}
-	t.records(e, func(r *record) bool {
-		if from, to, ok := w.step(r); ok && visit != nil {
-			visit(r, from, to)
+	recs := t.story(e)
+	for i := range recs {
+		if from, to, ok := w.step(&recs[i]); ok && visit != nil {
+			visit(&recs[i], from, to)
 		}
-		return true
-	})
+	}
 	return w.state
 }
 
@@ -236,14 +339,4 @@ func (w *walk) step(r *record) (from, to fsm.State, ok bool) {
 	}
 	w.state = to
 	return from, to, true
-}
-
-// story copies a flow's log into a slice that the next call overwrites.
-func (t *Table) story(e *entry) []record {
-	t.scratch = t.scratch[:0]
-	t.records(e, func(r *record) bool {
-		t.scratch = append(t.scratch, *r)
-		return true
-	})
-	return t.scratch
 }

@@ -69,7 +69,7 @@ func (d *end) startAt(s *tcp.Segment) {
 	d.bits |= hasSeq | hasISN | sentAny
 	d.takeSYN(s)
 	if s.Len > 0 {
-		d.bytes += uint64(s.Len)
+		d.octets += s.Len
 		d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
 	}
 }
@@ -97,7 +97,7 @@ func (d *end) takeSYN(s *tcp.Segment) {
 // repeatsSYN works the same SYN again in.
 func (t *Table) repeatsSYN(e *entry, s *tcp.Segment) {
 	d, p := e.end(s.From), e.end(s.From.Other())
-	d.retrans++
+	t.side(e, s.From).retransmits++
 	if d.nxt.Less(s.End()) {
 		d.nxt = s.End()
 	}
@@ -177,12 +177,12 @@ func (t *Table) startOver(e *entry, s *tcp.Segment) {
 	if e.steps >= maxSteps {
 		return
 	}
-	t.records(e, func(r *record) bool {
-		if r.believed() && r.side() == s.From {
-			r.who |= whoRetired
+	recs := t.story(e)
+	for i := range recs {
+		if r := &recs[i]; r.believed() && r.side() == s.From {
+			t.retire(e, r)
 		}
-		return true
-	})
+	}
 	if d.state != fsm.Closed {
 		r := newRecord(uint8(fsm.Revise), s.From, fsm.Revised, s)
 		r.states = uint8(d.state)<<4 | uint8(fsm.Closed)
@@ -215,7 +215,9 @@ func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
 // step stands at that SYN, where the kernel took it.
 func (t *Table) answered(e *entry, s *tcp.Segment) {
 	var last *record
-	t.records(e, func(r *record) bool {
+	recs := t.story(e)
+	for i := range recs {
+		r := &recs[i]
 		switch {
 		case r.kind >= markBase || r.side() != s.From:
 		case r.isStep():
@@ -223,13 +225,13 @@ func (t *Table) answered(e *entry, s *tcp.Segment) {
 		case r.on() == fsm.RecvSYN:
 			last = r
 		}
-		return true
-	})
+	}
 	if last == nil {
 		t.move(e, s.From, fsm.RecvSYN, fsm.Implied, s)
 		return
 	}
 	last.setBasis(fsm.Seen)
+	t.patch(e, last)
 	e.steps++
 	e.rtt = plausibleRTT(s.At - last.at)
 	t.enter(e, s.From, fsm.SynRcvd, s.At)
@@ -247,7 +249,7 @@ func plausibleRTT(rtt int64) int64 {
 // arrive, or the listener ignored it (RFC 9293 §3.10.7.4; a full accept queue).
 func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
-	d.retrans++
+	t.side(e, s.From).retransmits++
 	t.mark(e, SYNACKAgain, s)
 	if d.state == fsm.Closed && !t.revive(e, s) {
 		return
@@ -287,10 +289,8 @@ func (t *Table) quote(i uint32, s *tcp.Segment) {
 	e := t.entries.get(i)
 	d := e.end(s.From)
 	t.mark(e, ICMPError, s)
-	x := t.extra(e)
-	if x.icmpRef == 0 {
-		x.icmpAt, x.icmpRef, x.reporter = s.At, s.Ref, s.Reporter
-		x.icmpType, x.icmpCode = s.ICMPType, s.ICMPCode
+	if x := t.extra(e); x.icmp == 0 {
+		*made(&t.icmps, &x.icmp) = icmpError{s.At, s.Ref, s.Reporter, s.ICMPType, s.ICMPCode}
 	}
 	if d.state == fsm.SynSent && s.Seq == d.iss && unreachable(s) {
 		t.move(e, s.From, fsm.RecvICMP, fsm.Presumed, s)

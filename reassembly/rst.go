@@ -42,7 +42,7 @@ func (t *Table) reset(e *entry, s *tcp.Segment) {
 	if t.move(e, s.From.Other(), fsm.RecvRST, fsm.Presumed, s) {
 		moved = true
 	}
-	x := t.extra(e)
+	x := t.resetsOf(t.extra(e))
 	if (moved || lone) && !resetStands(x, t.story(e)) {
 		x.reset, x.resetSeq, x.effective = r, s.Seq.Max(d.nxt), true
 	}
@@ -63,7 +63,7 @@ func (t *Table) rstProves(e *entry, s *tcp.Segment, class ResetClass) {
 	case d.has(presumedFIN) && p.has(sentFIN) && !answer && !s.Ack.Less(p.finEnd):
 		t.confirm(e, side, fsm.RecvFIN)
 		d.bits |= ackedFIN
-	case d.has(presumedFIN) && answer && !d.has(ackedFIN) && s.Seq == p.segAck:
+	case d.has(presumedFIN) && answer && !d.has(ackedFIN) && s.Seq == t.spoke(e, side.Other()).ack:
 		if t.retract(e, side, fsm.RecvFIN, s) {
 			d.bits &^= gotFIN
 		}
@@ -133,13 +133,14 @@ func answersBadACK(d *end, s *tcp.Segment) bool {
 // describeRST keeps what the rules need of an RST, as things stood before it.
 func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	d, p := e.end(s.From), e.end(s.From.Other())
+	own, peer := t.spoke(e, s.From), t.spoke(e, s.From.Other())
 	r := Reset{
 		By: s.From, At: s.At, Ref: s.Ref, Class: classOfRST(d, s), HasACK: s.Flags&tcp.ACK != 0,
-		HeardAt: d.segAt, HeardRef: d.segRef, TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
+		HeardAt: own.at, HeardRef: own.ref, TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
 	}
-	passive := !r.HasACK && s.Seq == p.segAck || r.HasACK && s.Window == 0 && s.Ack == p.segEnd
-	if passive && p.segRef != 0 && s.At-p.segAt <= max(2*e.rtt, 500e6) {
-		r.InAnswerTo, r.AnswerAt = p.segRef, p.segAt
+	passive := !r.HasACK && s.Seq == peer.ack || r.HasACK && s.Window == 0 && s.Ack == peer.end
+	if passive && peer.ref != 0 && s.At-peer.at <= max(2*e.rtt, 500e6) {
+		r.InAnswerTo, r.AnswerAt = peer.ref, peer.at
 	}
 	acked := d.has(hasAck) && p.dataAt != 0 && !d.ack.Less(p.nxt) || r.HasACK && !s.Ack.Less(p.nxt)
 	if p.dataAt > d.dataAt && acked {
@@ -171,7 +172,7 @@ func (t *Table) suspects(e *entry, s *tcp.Segment) {
 	if !d.has(sentAny) || d.state == fsm.Closed || answersBadACK(d, s) {
 		return
 	}
-	x := t.extra(e)
+	x := t.resetsOf(t.extra(e))
 	if x.suspect.Ref == 0 && x.denied.Ref == 0 {
 		x.suspect = t.describeRST(e, s)
 	}
@@ -180,13 +181,17 @@ func (t *Table) suspects(e *entry, s *tcp.Segment) {
 // disowns notes that the named sender of an RST goes on after it: later than
 // anything that was in flight.
 func (t *Table) disowns(e *entry, s *tcp.Segment) {
-	x := t.extra(e)
+	i := t.extra(e).resets
+	if i == 0 {
+		return
+	}
+	x := t.resets.get(i)
 	if x.suspect.Ref != 0 && x.suspect.By == s.From && s.At-x.suspect.At > t.patience(e) {
 		t.deny(x, s)
 	}
 }
 
-func (t *Table) deny(x *extra, s *tcp.Segment) {
+func (t *Table) deny(x *resets, s *tcp.Segment) {
 	x.denied = Denied{Reset: x.suspect, ProofAt: s.At, ProofRef: s.Ref, ProofSide: s.From}
 	x.suspect = Reset{}
 }

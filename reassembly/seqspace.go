@@ -108,15 +108,15 @@ func (t *Table) sequence(e *entry, s *tcp.Segment) bool {
 			return false
 		}
 		d.nxt = right
-		d.take(s, s.Len)
+		t.take(e, s, s.Len)
 		return true
 	case ahead > 0:
 		if ahead > maxJump || s.Len == 0 && s.Flags&tcp.FIN == 0 {
 			return false // an acknowledgement may run ahead of data that was not captured
 		}
-		t.extra(e).holes[s.From.Index()].add(d.nxt, s.Seq, s.At)
+		t.holesOf(t.extra(e))[s.From.Index()].add(d.nxt, s.Seq, s.At)
 		d.nxt = right
-		d.take(s, s.Len)
+		t.take(e, s, s.Len)
 		return true
 	}
 	return t.behind(e, s, right)
@@ -128,43 +128,34 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 	d := e.end(s.From)
 	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt) {
 		if s.Seq.Add(1) == d.nxt {
-			t.extra(e).sides[s.From.Index()].keepalives++
+			t.side(e, s.From).keepalives++
 			t.mark(e, KeepaliveProbe, s)
 		}
 		return false
 	}
 	var missing uint32
 	var noticed int64
-	if e.extra != 0 && !d.rejects(s) { // what the receiver drops fills no hole of its
-		missing, noticed = t.extra(e).holes[s.From.Index()].fill(s.Seq, right)
+	if e.extra != 0 && t.extra(e).holes != 0 && !d.rejects(s) { // what the receiver drops fills no hole of its
+		missing, noticed = t.holes.get(t.extra(e).holes)[s.From.Index()].fill(s.Seq, right)
 	}
 	repeated := uint32(d.nxt.Sub(s.Seq))
 	if repeated > s.Len {
 		repeated = s.Len
 	}
 	if missing > 0 && s.At-noticed <= max(reordering, e.rtt/2) {
-		t.extra(e).sides[s.From.Index()].outOfOrder++
+		t.side(e, s.From).outOfOrder++
 	} else {
-		d.retrans++
+		t.side(e, s.From).retransmits++
 		t.repeats(e, s)
 	}
 	if d.nxt.Less(right) {
 		d.nxt = right
 	}
 	if fresh := missing + s.Len - repeated; fresh > 0 {
-		d.take(s, fresh)
+		t.take(e, s, fresh)
 		return true
 	}
 	return false
-}
-
-// take counts octets of payload that had not been seen.
-func (d *end) take(s *tcp.Segment, octets uint32) {
-	if octets == 0 {
-		return
-	}
-	d.bytes += uint64(octets)
-	d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
 }
 
 // repeats keeps the account of payload that comes again while the peer is
@@ -174,7 +165,7 @@ func (t *Table) repeats(e *entry, s *tcp.Segment) {
 		return
 	}
 	d, p := e.end(s.From), e.end(s.From.Other())
-	x := &t.extra(e).sides[s.From.Index()]
+	x := t.side(e, s.From)
 	if x.repeats == 0 {
 		x.unansweredAt, x.unansweredRef = d.dataAt, d.dataRef
 	}

@@ -4,7 +4,7 @@ package reassembly
 // that what refers to them needs no pointer and the collector has nothing to
 // mark. T must hold no pointers.
 type slab[T any] struct {
-	chunks [][]T
+	chunks []*[chunkSize]T
 	free   []uint32
 	next   uint32
 }
@@ -29,7 +29,7 @@ func (s *slab[T]) alloc() uint32 {
 		return i
 	}
 	if int(s.next) == len(s.chunks)*chunkSize {
-		s.chunks = append(s.chunks, make([]T, chunkSize))
+		s.chunks = append(s.chunks, new([chunkSize]T))
 	}
 	s.next++
 	return s.next

@@ -1,8 +1,7 @@
 package reassembly
 
 import (
-	"cmp"
-	"slices"
+	"math"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -16,19 +15,36 @@ type Table struct {
 	swept  int64 // the watermark of the last sweep
 	retain int64 // how long a closed flow is kept after its last packet, ns
 
-	index   index
-	tally   tally
-	copies  copies
-	entries slab[entry]
-	extras  slab[extra]
-	blocks  slab[block]
-	pending map[uint32][]tcp.Segment // SYNs held until they are answered, by entry
+	index    index
+	tally    tally
+	copies   copies
+	entries  slab[entry]
+	openings slab[opening]
+	wides    slab[addresses]
+	blocks   slab[block]
+
+	extras     slab[extra]
+	holes      slab[[2]holes]
+	resets     slab[resets]
+	previouses slab[Previous]
+	icmps      slab[icmpError]
+	pending    map[uint32][]tcp.Segment // SYNs held until they are answered, by entry
+
 	wheel   wheel
-	hand    uint32   // where the search for a victim goes on
-	heir    Previous // of the connection that gives way to the next one created
+	hands   [2]uint32 // where the search for a victim goes on, in entries and in openings
+	heir    heir      // of the connection that gives way to the next one created
 	view    view
+	aside   uint32 // an entry that is no flow's, to show openings in
+	logged  logged
 	scratch []record
+	rawLog  []byte
 	n       Counters
+}
+
+// heir is what the next incarnation of a four-tuple is to know.
+type heir struct {
+	Previous
+	incarnation uint16
 }
 
 // retention is the least time that a closed flow is kept: the peer may repeat
@@ -44,7 +60,8 @@ func NewTable(o Options, done func(*Flow)) *Table {
 	o.MaxFlows = max(o.MaxFlows, 1)
 	t := &Table{opts: o, done: done, pending: map[uint32][]tcp.Segment{}}
 	t.retain = max(int64(o.Profile.TwoMSL), retention)
-	t.tally.limit = 4*o.MaxFlows + 1<<16
+	t.tally.limit = o.MaxFlows/2 + 1<<10
+	t.aside = t.entries.alloc()
 	t.wheel.init(t.retain)
 	return t
 }
@@ -61,6 +78,9 @@ func (t *Table) Step(s *tcp.Segment) {
 	t.now = max(t.now, s.At)
 	hash := s.Tuple.Hash(t.opts.Seed)
 	i := t.find(hash, &s.Tuple)
+	if i&openingBit != 0 {
+		i = t.promote(i, hash)
+	}
 	if i != 0 {
 		if e := t.entries.get(i); e.has(flowDone) && s.At > e.last()+t.retain {
 			t.finalise(i, EndExpired, max(e.last()+t.retain, t.swept))
@@ -74,132 +94,133 @@ func (t *Table) Step(s *tcp.Segment) {
 	t.n.Segments++
 	isCopy := t.copies.seen(s)
 	if i != 0 && !isCopy {
+		if t.quick(t.entries.get(i), s) {
+			return
+		}
 		i = t.incarnation(i, hash, s)
 	}
 	if i == 0 {
-		i = t.create(hash, s)
+		if i = t.create(hash, s, isCopy); i&openingBit != 0 {
+			return
+		}
 	}
 	t.apply(i, s, isCopy)
 }
 
-func (t *Table) find(hash uint64, key *tcp.Tuple) uint32 {
-	return t.index.find(hash, func(i uint32) bool { return t.entries.get(i).key == *key })
-}
-
-// create begins a flow with segment s.
-func (t *Table) create(hash uint64, s *tcp.Segment) uint32 {
+// create begins a flow with segment s: an entry, to which s is still to be
+// applied, or an opening, which is complete.
+func (t *Table) create(hash uint64, s *tcp.Segment, isCopy bool) uint32 {
 	if t.index.count >= t.opts.MaxFlows {
 		t.evict()
 	}
-	i := t.entries.alloc()
-	e := t.entries.get(i)
-	*e = entry{key: s.Tuple, first: s.At, firstRef: s.Ref, from: s.From, gen: e.gen + 1}
-	e.ends[0].state, e.ends[1].state = fsm.Closed, fsm.Closed
-	e.incarnation = t.tally.next(hash)
-	if e.incarnation > 1 && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN {
-		e.compat.Reused()
-	}
-	t.index.insert(hash, i)
 	t.n.Flows++
-	if t.heir.ID != 0 {
-		t.extra(e).prev = t.heir
-		t.heir = Previous{}
+	incarnation := t.heir.incarnation
+	if incarnation == 0 {
+		incarnation = t.tally.used(hash)
+	}
+	incarnation = min(incarnation+1, tallyMax)
+	if incarnation == 1 && !isCopy && opens(s) {
+		i := t.holdOpening(s)
+		t.index.insert(hash, i)
+		return i
+	}
+	k, wide := t.newKey(&s.Tuple)
+	i := t.entries.alloc()
+	t.begin(i, s, k, wide, incarnation)
+	t.index.insert(hash, i)
+	if t.heir.incarnation != 0 {
+		*made(&t.previouses, &t.extra(t.entries.get(i)).previous) = t.heir.Previous
+		t.heir = heir{}
 	}
 	return i
 }
 
-// remove frees an entry and what belongs to it.
-func (t *Table) remove(i uint32) {
+// begin makes entry i that of a flow that begins with s.
+func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation uint16) {
 	e := t.entries.get(i)
-	t.index.remove(e.key.Hash(t.opts.Seed), i)
-	t.freeLog(e)
-	if e.extra != 0 {
-		t.extras.release(e.extra)
+	*e = entry{key: k, first: s.At, firstRef: s.Ref, from: s.From, incarnation: incarnation, gen: e.gen + 1}
+	if wide {
+		e.bits |= flowWide
 	}
+	e.ends[0].state, e.ends[1].state = fsm.Closed, fsm.Closed
+	if incarnation > 1 && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN {
+		e.compat.Reused()
+	}
+	t.logged = logged{}
+}
+
+// remove frees a flow and what belongs to it.
+func (t *Table) remove(i uint32, why Ending) {
+	k, wide := t.keyAt(i)
+	tuple := t.tuple(k, wide)
+	hash := tuple.Hash(t.opts.Seed)
+	t.index.remove(hash, i)
+	incarnation := uint16(1)
+	if i&openingBit == 0 {
+		incarnation = t.entries.get(i).incarnation
+		t.freeEntry(i)
+	} else {
+		t.freeOpening(i)
+	}
+	if wide {
+		t.wides.release(k.a)
+	}
+	if why == EndExpired || why == EndEvicted {
+		t.tally.note(hash, incarnation)
+	}
+}
+
+// freeEntry frees an entry and what belongs to it, but not its key.
+func (t *Table) freeEntry(i uint32) {
+	e := t.entries.get(i)
 	if e.has(flowPending) {
 		delete(t.pending, i)
 	}
-	e.incarnation = 0 // free
+	t.clear(e)
 	t.entries.release(i)
 }
 
-// extra is the side table's record of e, made when first needed.
-func (t *Table) extra(e *entry) *extra {
-	if e.extra == 0 {
-		e.extra = t.extras.alloc()
-		*t.extras.get(e.extra) = extra{}
-	}
-	return t.extras.get(e.extra)
+// clear frees what belongs to an entry. It waits in no wheel any more.
+func (t *Table) clear(e *entry) {
+	t.freeLog(e)
+	t.freeExtra(e)
+	e.incarnation, e.bits = 0, 0
 }
 
 // finalise judges a flow as it stands at event time at, and forgets it.
 func (t *Table) finalise(i uint32, why Ending, at int64) {
-	t.done(t.view.fill(t, t.entries.get(i), why, at))
-	t.remove(i)
+	t.show(i, why, at, t.done)
+	t.remove(i, why)
 }
 
-// Sweep says that event time has reached watermark. Closed flows whose
-// retention has ended by then are finalised, in order of (Final, ID). No flow
-// that is finalised later has an earlier Final.
-func (t *Table) Sweep(watermark int64) {
-	t.now = max(t.now, watermark)
-	t.swept = t.now
-	t.wheel.advance(t, t.now)
-}
-
-// Finish says that the input ended at until: timers run up to then, and every
-// flow is finalised, those whose retention had ended first, the rest by ID.
-func (t *Table) Finish(until int64) {
-	t.Sweep(until)
-	for _, i := range t.live() {
-		t.finalise(i, EndInput, until)
+// show lets visit see a flow as it stands at event time at.
+func (t *Table) show(i uint32, why Ending, at int64, visit func(*Flow)) {
+	if i&openingBit == 0 {
+		visit(t.view.fill(t, t.entries.get(i), why, at))
+		return
 	}
-}
-
-// Peek visits every flow as if the input ended at until, and changes nothing.
-func (t *Table) Peek(until int64, visit func(*Flow)) {
-	for _, i := range t.live() {
-		e := t.entries.get(i)
-		visit(t.view.fill(t, e, EndInput, until))
-	}
-}
-
-// live lists the entries in use, by ID.
-func (t *Table) live() []uint32 {
-	list := make([]uint32, 0, t.index.count)
-	for _, v := range t.index.slots {
-		if v != 0 {
-			list = append(list, uint32(v))
-		}
-	}
-	slices.SortFunc(list, func(a, b uint32) int {
-		return cmp.Compare(t.entries.get(a).firstRef, t.entries.get(b).firstRef)
-	})
-	return list
+	t.unfold(i, t.aside)
+	e := t.entries.get(t.aside)
+	visit(t.view.fill(t, e, why, at))
+	t.clear(e)
 }
 
 // evict makes room: of a few neighbours it takes the one that matters least, a
 // closed one before a live one, then the longest quiet one.
 func (t *Table) evict() {
-	const neighbours = 16
-	var victim uint32
-	var worst int64
-	seen := 0
-	for tries := uint32(0); tries < t.entries.next && seen < neighbours; tries++ {
-		t.hand = t.hand%t.entries.next + 1
-		e := t.entries.get(t.hand)
-		if e.incarnation == 0 {
-			continue
-		}
-		seen++
-		rank := e.last()
+	v := victim{rank: math.MaxInt64}
+	v.seek(&t.hands[0], t.entries.next, 0, func(i uint32) (rank int64, used bool) {
+		e := t.entries.get(i)
+		rank = e.last()
 		if e.has(flowDone) {
 			rank -= 1 << 62
 		}
-		if victim == 0 || rank < worst {
-			victim, worst = t.hand, rank
-		}
-	}
+		return rank, e.incarnation != 0
+	})
+	v.seek(&t.hands[1], t.openings.next, openingBit, func(i uint32) (rank int64, used bool) {
+		o := t.openings.get(i)
+		return o.at, o.from != 0
+	})
 	t.n.Evicted++
-	t.finalise(victim, EndEvicted, t.now)
+	t.finalise(v.flow, EndEvicted, t.now)
 }

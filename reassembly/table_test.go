@@ -63,10 +63,10 @@ func run(segments []tcp.Segment, maxFlows int) []*Flow {
 		t.Step(&segments[i])
 		end = max(end, segments[i].At)
 		if i%16 == 0 {
-			t.Sweep(end)
+			Together(t).Sweep(end)
 		}
 	}
-	t.Finish(end + 1e9)
+	Together(t).Finish(end + 1e9)
 	return flows
 }
 

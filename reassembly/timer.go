@@ -26,7 +26,7 @@ func (t *Table) enter(e *entry, side tcp.Side, to fsm.State, at int64) {
 	case fsm.TimeWait:
 		d.timer = at + int64(p.TwoMSL)
 		if e.extra != 0 {
-			t.extra(e).restarts[side.Index()] = restart{}
+			t.side(e, side).restart = restart{}
 		}
 	}
 	switch to {
@@ -110,7 +110,7 @@ func (t *Table) meetsTimeWait(e *entry, s *tcp.Segment) {
 	}
 	side := s.From.Other()
 	e.end(side).timer = s.At + int64(t.opts.Profile.TwoMSL)
-	r := &t.extra(e).restarts[side.Index()]
+	r := &t.side(e, side).restart
 	r.count++
 	r.at, r.ref = s.At, s.Ref
 }
@@ -119,15 +119,12 @@ func (t *Table) meetsTimeWait(e *entry, s *tcp.Segment) {
 // CLOSED, disproves that, and takes the step back if so.
 func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 	d := e.end(s.From)
-	var last *record
+	var last record
 	t.replay(e, s.From, func(r *record, _, to fsm.State) {
 		if to == fsm.Closed {
-			last = r
+			last = *r
 		}
 	})
-	if last == nil {
-		return false
-	}
 	switch on := last.on(); on {
 	case fsm.Timeout, fsm.Timeout2MSL, fsm.RecvICMP:
 		t.retract(e, s.From, on, s)
@@ -151,7 +148,7 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 // clearSender takes back that an RST closed its supposed sender too, when s
 // acknowledges what that sender sent after it.
 func (t *Table) clearSender(e *entry, s *tcp.Segment) {
-	x, side := t.extra(e), s.From.Other()
+	x, side := t.resetsOf(t.extra(e)), s.From.Other()
 	r := t.latest(e, side, fsm.SendRST)
 	if r == nil || r.ref != x.reset.Ref || s.Flags&tcp.ACK == 0 || !x.resetSeq.Less(s.Ack) {
 		return
@@ -171,7 +168,7 @@ func (t *Table) patience(e *entry) int64 { return max(2*e.rtt, 200e6) }
 // that should have closed it: it acknowledges something sent after the RST, or
 // comes too late.
 func (t *Table) outlives(e *entry, s *tcp.Segment) bool {
-	x := t.extra(e)
+	x := t.knownResets(e)
 	if x.reset.By != s.From.Other() {
 		return false
 	}

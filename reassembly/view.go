@@ -13,8 +13,8 @@ import (
 type view struct {
 	flow      Flow
 	entry     entry
-	extra     extra
-	dirty     bool // extra holds what an earlier flow left
+	extra     *extra
+	resets    *resets
 	steps     []Step
 	marks     []Mark
 	timeWaits []TimeWait
@@ -24,20 +24,15 @@ type view struct {
 // The entry itself is not changed.
 func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	v.entry = *e
-	switch {
-	case e.extra != 0:
-		v.extra, v.dirty = *t.extra(e), true
-	case v.dirty:
-		v.extra, v.dirty = extra{}, false
-	}
+	v.extra, v.resets = t.known(e), t.knownResets(e)
 	recs := v.runTimers(t, t.story(e), until)
 	v.entry.guessClient()
 	c := &v.entry
 	v.flow = Flow{
-		ID: c.firstRef, Tuple: c.key, Client: c.client, Role: c.role, Incarnation: c.incarnation,
+		ID: c.firstRef, Tuple: t.tuple(c.key, c.has(flowWide)), Client: c.client, Role: c.role, Incarnation: uint32(c.incarnation),
 		Midstream: !c.has(flowSYN | flowSYNACK), Start: c.first, End: c.last(), First: c.firstRef,
 		Last: max(c.ends[0].lastRef, c.ends[1].lastRef), Final: until, Until: until, Ended: why, RTT: c.rtt,
-		Prev: v.extra.prev, Close: closeOf(c, &v.extra, recs), ActiveCloser: closerOf(c),
+		Close: closeOf(c, v.resets, recs), ActiveCloser: closerOf(c),
 		compat: c.compat,
 	}
 	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
@@ -46,17 +41,20 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 			v.flow.Last = c.ends[1].lastRef
 		}
 	}
-	if resetStands(&v.extra, recs) {
-		v.flow.Reset = v.extra.reset
+	if v.extra.previous != 0 {
+		v.flow.Prev = *t.previouses.get(v.extra.previous)
 	}
-	v.flow.Denied = v.extra.denied
+	if resetStands(v.resets, recs) {
+		v.flow.Reset = v.resets.reset
+	}
+	v.flow.Denied = v.resets.denied
 	v.list(recs)
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		v.endpoint(t, side, recs, until)
 	}
 	slices.SortFunc(v.timeWaits, func(a, b TimeWait) int { return cmp.Compare(a.Entered, b.Entered) })
 	v.flow.Steps, v.flow.Marks, v.flow.TimeWaits = v.steps, v.marks, v.timeWaits
-	v.handshake(recs)
+	v.handshake(t, recs)
 	v.flow.Quality = v.quality(why, until)
 	return &v.flow
 }
@@ -85,9 +83,9 @@ func (e *entry) guessClient() {
 	}
 	e.role = RoleGuessed
 	switch {
-	case e.key.PortA < e.key.PortB:
+	case e.key.ports>>16 < e.key.ports&0xffff:
 		e.client = tcp.SideB
-	case e.key.PortA > e.key.PortB:
+	case e.key.ports>>16 > e.key.ports&0xffff:
 		e.client = tcp.SideA
 	default:
 		e.client = e.from
@@ -102,7 +100,7 @@ func (v *view) list(recs []record) {
 		switch {
 		case r.isStep():
 			v.steps = append(v.steps, Step{At: r.at, Ref: r.ref, Side: r.side(), From: r.from(), To: r.to(),
-				On: r.on(), Basis: r.basis(), Packet: r.packet()})
+				On: r.on(), Basis: r.basis(), Retired: r.who&whoRetired != 0, Packet: r.packet()})
 		case r.kind >= markBase:
 			v.marks = append(v.marks, Mark{At: r.at, Ref: r.ref, Side: r.side(),
 				Kind: MarkKind(r.kind - markBase), Packet: r.packet()})
@@ -119,8 +117,9 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 	*out = Endpoint{
 		State: d.state, Since: e.first, ISS: d.iss, Nxt: d.nxt, Ack: d.ack,
 		Sent: d.has(sentAny), SentAck: d.has(hasAck),
-		Packets: uint64(d.packets), SYN: uint64(d.syn), FIN: uint64(d.fin), RST: uint64(d.rst),
-		PayloadBytes: d.bytes, Duplicates: uint64(d.copies), Retransmits: uint64(d.retrans),
+		Packets: uint64(d.packets), SYN: uint64(d.syn) + uint64(x.spilled[countSYN]), FIN: uint64(d.fin) + uint64(x.spilled[countFIN]),
+		RST:          uint64(d.rst) + uint64(x.spilled[countRST]),
+		PayloadBytes: uint64(x.octetsHigh)<<32 | uint64(d.octets), Duplicates: uint64(x.copies), Retransmits: uint64(x.retransmits),
 		OutOfOrder: uint64(x.outOfOrder), ZeroWindows: uint64(x.zeroWindows), Keepalives: uint64(x.keepalives),
 		LastAt: d.lastAt, LastRef: d.lastRef, LastData: d.dataAt, LastDataRef: d.dataRef, LastDataLen: d.dataLen,
 		FINEnd: d.finEnd, FINAcksPeer: d.has(finAcksPeer), FINAcked: d.has(finAcked), FINRepeats: x.finRepeats,
@@ -130,10 +129,13 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
 		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
 		AckedPeerFIN: d.has(ackedFIN), NxtAtPeerFIN: d.nxtFIN, HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
-		Timestamps: d.has(hasTS), LastTSVal: d.tsval, LastTSEcr: d.tsecr, TTL: d.ttl,
+		Timestamps: d.has(hasTS), LastTSVal: d.tsval, TSEcr: d.tsecr,
+		SYNTSVal: d.tsSYN, HasSYNTSVal: d.has(hasTSSYN), TTL: d.ttl,
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
-		out.AckedUnseen = v.extra.holes[k].below(p.ack)
+		if v.extra.holes != 0 {
+			out.AckedUnseen = t.holes.get(v.extra.holes)[k].below(p.ack)
+		}
 		if ahead := p.ack.Sub(d.nxt); ahead > 0 {
 			out.AckedUnseen += uint64(ahead)
 		}
@@ -181,7 +183,7 @@ func (v *view) stays(t *Table, side tcp.Side, recs []record, until int64) {
 	if n := len(v.timeWaits); n > 0 && v.timeWaits[n-1].Side == side {
 		last := &v.timeWaits[n-1]
 		last.Expires = v.entry.end(side).timer
-		again := &v.extra.restarts[side.Index()]
+		again := &v.extra.sides[side.Index()].restart
 		last.Restarts, last.RestartAt, last.RestartRef = again.count, again.at, again.ref
 		if w.state == fsm.TimeWait {
 			last.EndedBy, last.EndedAt = TimeWaitCaptureEnd, until
@@ -207,7 +209,7 @@ func (v *view) leaveTimeWait(r *record) {
 }
 
 // closeOf says how a connection ended, by the first that applies.
-func closeOf(e *entry, x *extra, recs []record) Close {
+func closeOf(e *entry, x *resets, recs []record) Close {
 	a, b := &e.ends[0], &e.ends[1]
 	switch {
 	case refused(e, recs):
@@ -254,7 +256,7 @@ func probed(e *entry) bool {
 
 // resetStands reports whether the RST that was noted has an effect that nothing
 // disproved.
-func resetStands(x *extra, recs []record) bool {
+func resetStands(x *resets, recs []record) bool {
 	if !x.effective {
 		return false
 	}
@@ -291,7 +293,7 @@ func closerOf(e *entry) Closer {
 }
 
 // handshake draws the opening from the log.
-func (v *view) handshake(recs []record) {
+func (v *view) handshake(t *Table, recs []record) {
 	h := &v.flow.Handshake
 	client, server := v.flow.Client, v.flow.Server()
 	for i := range recs {
@@ -318,8 +320,9 @@ func (v *view) handshake(recs []record) {
 		}
 	}
 	h.Outcome = v.outcome()
-	if x := &v.extra; x.icmpRef != 0 {
-		h.ICMP, h.ICMPRef, h.ICMPType, h.ICMPCode = x.icmpAt, x.icmpRef, x.icmpType, x.icmpCode
+	if v.extra.icmp != 0 {
+		x := t.icmps.get(v.extra.icmp)
+		h.ICMP, h.ICMPRef, h.ICMPType, h.ICMPCode = x.at, x.ref, x.kind, x.code
 		h.ICMPReporter = netip.AddrFrom16(x.reporter).Unmap()
 	}
 }
@@ -339,7 +342,7 @@ func (v *view) outcome() Outcome {
 		return Refused
 	case s.has(sentSYNACK) || c.has(sentSYNACK):
 		return Incomplete
-	case v.extra.icmpRef != 0 && c.has(sentSYN):
+	case v.extra.icmp != 0 && c.has(sentSYN):
 		return Unreachable
 	}
 	return Unanswered

@@ -1,9 +1,6 @@
 package reassembly
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -14,18 +11,19 @@ type wheel struct {
 	buckets [][]waiting
 	next    int64 // the first second that has not been swept
 	started bool
-	due     []expiry
 }
 
 type waiting struct {
 	entry uint32
-	gen   uint8
+	gen   uint16
 }
 
+// expiry is a flow whose retention has ended.
 type expiry struct {
 	at    int64
 	id    tcp.PacketRef
-	entry uint32
+	table *Table
+	flow  uint32
 }
 
 const second = 1e9
@@ -58,30 +56,24 @@ func (w *wheel) add(i uint32, e *entry, retain int64) {
 	*b = append(*b, waiting{i, e.gen})
 }
 
-// advance finalises, in order of (Final, ID), every flow whose retention ends
-// at watermark or before.
-func (w *wheel) advance(t *Table, watermark int64) {
+// advance appends, in no order, every flow whose retention ends at watermark or
+// before.
+func (w *wheel) advance(t *Table, watermark int64, due []expiry) []expiry {
 	now := floorSecond(watermark)
 	first := now - int64(len(w.buckets)) + 1
 	if w.started {
 		first = max(w.next, first)
 	}
 	w.started, w.next = true, max(w.next, now)
-	w.due = w.due[:0]
 	for sec := first; sec <= now; sec++ {
-		w.collect(t, sec, watermark)
+		due = w.collect(t, sec, watermark, due)
 	}
-	slices.SortFunc(w.due, func(a, b expiry) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
-	})
-	for _, d := range w.due {
-		t.finalise(d.entry, EndExpired, d.at)
-	}
+	return due
 }
 
-// collect empties one bucket: what is due goes to w.due, what lived on meanwhile
-// waits again.
-func (w *wheel) collect(t *Table, sec, watermark int64) {
+// collect empties one bucket: what is due is appended to due, what lived on
+// meanwhile waits again.
+func (w *wheel) collect(t *Table, sec, watermark int64, due []expiry) []expiry {
 	b := w.bucket(sec)
 	list := *b
 	*b = list[:0]
@@ -96,11 +88,12 @@ func (w *wheel) collect(t *Table, sec, watermark int64) {
 		}
 		if at := e.last() + t.retain; at <= watermark {
 			e.bits &^= flowInWheel
-			w.due = append(w.due, expiry{at, e.firstRef, q.entry})
+			due = append(due, expiry{at, e.firstRef, t, q.entry})
 			continue
 		}
 		// Appending to the bucket that is being read is safe: it never holds
 		// more than was read of it.
 		w.add(q.entry, e, t.retain)
 	}
+	return due
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"github.com/lastack/lastack/reassembly"
@@ -15,6 +16,10 @@ const (
 	// partitions is fixed, and not the number of threads: a partition holds its
 	// share of the flows, and what is evicted must not depend on the machine.
 	partitions = 64
+	// panels is fixed because what a judge's patterns let go must not depend on
+	// it either.
+	panels      = 8
+	panelTables = partitions / panels
 	// routeSeed is fixed for the same reason. The tables inside are hashed with
 	// a random seed, for addresses are chosen by attackers.
 	routeSeed = 0x6c6173_7461636b
@@ -40,6 +45,7 @@ type Options struct {
 	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
 	// each group; AllFindings keeps every one. Groups are exact without.
 	ListFindings, AllFindings bool
+	Series                    bool       // gather Report.Series
 	Flows                     FlowWriter // nil when nobody wants them
 }
 
@@ -61,7 +67,7 @@ type FlowWriter interface {
 // collector puts them into one order.
 type Analysis struct {
 	opt       Options
-	parts     []*partition
+	panels    []*panel
 	pool      *pool // nil with one thread: then everything runs in the caller
 	collector *collector
 	inline    chunk // of the flows that end, with one thread
@@ -92,30 +98,41 @@ func New(opt Options) *Analysis {
 	opt.ListFindings = opt.ListFindings || opt.AllFindings
 	a := &Analysis{opt: opt, collector: newCollector(&opt)}
 	table := reassembly.Options{Profile: opt.Profile, Seed: rand.Uint64()}
-	for i := range partitions {
-		table.MaxFlows = max(1, (opt.MaxFlows+partitions-1-i)/partitions)
-		a.parts = append(a.parts, newPartition(table, &a.opt))
+	for n := range panels {
+		a.panels = append(a.panels, newPanel(n, table, &a.opt))
 	}
 	if opt.Threads > 1 {
-		a.pool = startPool(min(opt.Threads, partitions), a.parts, a.collector)
+		a.pool = startPool(min(opt.Threads, panels), a.panels, a.collector)
 	} else {
-		for _, p := range a.parts {
+		for _, p := range a.panels {
 			p.judge.out = &a.inline
 		}
 	}
 	return a
 }
 
+// EndOfInput is later than any instant.
+const EndOfInput = math.MaxInt64
+
+// StatesAt asks for Report.States, to be printed, at an instant in ns since 1970;
+// without it they are those of the input's end. It is called before the first
+// Add.
+func (a *Analysis) StatesAt(t int64) {
+	for _, p := range a.panels {
+		p.judge.people.at, p.judge.people.past = t, true
+	}
+}
+
 // Add takes one segment, in capture order. The segment is copied.
 func (a *Analysis) Add(s *tcp.Segment) {
 	a.Advance(s.At, s.Ref)
 	a.fresh++
-	p := s.Tuple.Hash(routeSeed) >> (64 - 6)
+	part := uint8(s.Tuple.Hash(routeSeed) >> (64 - 6))
 	if a.pool == nil {
-		a.parts[p].table.Step(s)
+		a.panels[part/panelTables].step(part, s)
 		return
 	}
-	a.pool.add(uint8(p), s)
+	a.pool.add(part, s)
 }
 
 // Advance tells that event time has reached t: the time of a frame that is not
@@ -175,7 +192,7 @@ func (a *Analysis) sweep(watermark int64) {
 		a.pool.sweep(watermark, false)
 		return
 	}
-	for _, p := range a.parts {
+	for _, p := range a.panels {
 		p.sweep(watermark)
 	}
 	a.collector.merge([]*chunk{&a.inline})
@@ -187,7 +204,7 @@ func (a *Analysis) sweep(watermark int64) {
 // that comes out of it.
 func (a *Analysis) held() int64 {
 	n := int64(0)
-	for _, p := range a.parts {
+	for _, p := range a.panels {
 		n += p.held.Load()
 	}
 	return n
@@ -198,12 +215,12 @@ func (a *Analysis) held() int64 {
 func (a *Analysis) Snapshot(until int64, in Input) *Report {
 	a.Settle()
 	c := a.collector.clone()
-	judges := make([]*judge, len(a.parts))
-	for i, p := range a.parts {
+	judges := make([]*judge, len(a.panels))
+	for i, p := range a.panels {
 		judges[i] = p.judge.clone()
 	}
 	until = a.end(until)
-	c.gather(judges, func(i int) { a.parts[i].table.Peek(until, judges[i].take) })
+	c.gather(judges, func(i int) { a.panels[i].all.Peek(until, judges[i].take) })
 	r := a.build(until, in, c, judges)
 	r.AsOf = until
 	return r
@@ -220,11 +237,11 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 	if a.pool != nil {
 		a.pool.stop()
 	}
-	judges := make([]*judge, len(a.parts))
-	for i, p := range a.parts {
+	judges := make([]*judge, len(a.panels))
+	for i, p := range a.panels {
 		judges[i] = p.judge
 	}
-	a.collector.gather(judges, func(i int) { a.parts[i].table.Finish(until) })
+	a.collector.gather(judges, func(i int) { a.panels[i].all.Finish(until) })
 	return a.build(until, in, a.collector, judges), a.collector.err
 }
 
@@ -240,8 +257,10 @@ func (a *Analysis) end(until int64) int64 {
 func (a *Analysis) Flows() uint64 {
 	a.Settle()
 	n := uint64(0)
-	for _, p := range a.parts {
-		n += p.table.Counters().Flows
+	for _, p := range a.panels {
+		for _, t := range p.tables {
+			n += t.Counters().Flows
+		}
 	}
 	return n
 }

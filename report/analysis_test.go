@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -117,7 +118,8 @@ func run(t *testing.T, segments []tcp.Segment, o report.Options, snapshots ...in
 }
 
 var same = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}), cmpopts.EquateEmpty(),
-	cmpopts.IgnoreUnexported(reassembly.Flow{})}
+	cmpopts.IgnoreUnexported(reassembly.Flow{}),
+	cmp.Exporter(func(t reflect.Type) bool { return strings.HasSuffix(t.PkgPath(), "/report") })}
 
 // The report and the order of the flows depend neither on the threads nor on
 // anybody having looked in between, also where flows are evicted.

@@ -34,6 +34,11 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.patterns(patterns, &ctx, end)
 	r.Ports = patterns.Ports(&ctx, end)
+	for i := range a.opt.Rules {
+		if !a.opt.Rules[i].Muted {
+			r.Rules = append(r.Rules, a.opt.Rules[i].ID)
+		}
+	}
 	r.Groups = c.groups.ranked(limit)
 	for i := range r.Groups {
 		r.Tally.plus(&r.Groups[i].Counts)
@@ -44,13 +49,28 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 			lower(&r.Findings[i], limit)
 		}
 	}
-	people := takeCensus(judges)
-	r.States = people.states(end)
+	people := takeCensus(judges, end)
+	r.States = people.states()
+	r.Asked = people.past
+	if at := people.asked; at < r.Start && in.Packets > 0 {
+		r.note("the states are asked for at a time before the first packet")
+	} else if at > end && at != EndOfInput {
+		r.note("the states are those of the end: they were asked for at a later time (--until tells how long the capture ran)")
+	}
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
 	}
+	if c.series != nil && in.Packets > 0 {
+		if r.Series = c.series.finish(r.Start, r.End, people.listeners); r.Series.Crowded {
+			r.note("more than %d hosts hold sockets: the series tells the first apart, and all together", seriesHosts)
+		}
+	}
 	for i := range r.Groups {
-		r.Groups[i].Verdict = r.sentence(&r.Groups[i])
+		g := &r.Groups[i]
+		g.Verdict = r.sentence(g)
+		if p, ok := g.onsets.pace(g.First, end); ok {
+			g.Pace = &p
+		}
 	}
 	r.Verdict = r.verdict()
 	return r
@@ -74,12 +94,18 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
 		Filtered: all.quality(reassembly.QualityFiltered),
 	}
-	for _, p := range a.parts {
-		n := p.table.Counters()
-		h.TCPSegments += n.Segments
-		h.Duplicates += n.Duplicates
-		h.AckedUnseen += n.AckedUnseen
-		h.EvictedFlows += n.Evicted
+	if all.flags.filtered() {
+		h.Filtered = max(h.Filtered, all.flags.bare)
+		h.filter = &all.flags
+	}
+	for _, p := range a.panels {
+		for _, t := range p.tables {
+			n := t.Counters()
+			h.TCPSegments += n.Segments
+			h.Duplicates += n.Duplicates
+			h.AckedUnseen += n.AckedUnseen
+			h.EvictedFlows += n.Evicted
+		}
 	}
 	h.Incomplete = in.Damaged || h.KernelDrops > 0 || h.EvictedFlows > 0
 	h.Notes = slices.Clone(in.Notes)
@@ -110,15 +136,22 @@ func (r *Report) Tell(n *Note) string {
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
 	if h.EvictedFlows > 0 {
-		r.note("%s judged early, because more were open at once than --max-flows allows",
+		r.note("%s judged early and counted in no state since, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))
 	}
 	if h.OneWay > 0 {
 		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}
-	if h.Filtered > 0 {
+	switch {
+	case h.filter != nil:
+		r.note("%s nothing but %s, as the filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
+			Plural(h.Filtered, "flow shows", "flows show"), h.filter.kinds(), h.filter.filter())
+	case h.Filtered > 0:
 		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
 			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
+	}
+	if s := all.seen.words(); s != "" {
+		r.note("%s", s)
 	}
 	if h.Midstream > 0 {
 		r.note("%s before the capture did", Plural(h.Midstream, "flow began", "flows began"))

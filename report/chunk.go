@@ -22,15 +22,16 @@ type chunk struct {
 	flows  []ended
 	lines  []byte
 	finds  []found
-	settle bool // the last one before the caller takes the tables over
+	moves  []move // where a series is wanted
+	settle bool   // the last one before the caller takes the tables over
 }
 
-// ended is one flow of a chunk. Its lines and findings end where the next
+// ended is one flow of a chunk. Its lines, findings and moves end where the next
 // one's begin.
 type ended struct {
-	final        int64
-	id           tcp.PacketRef
-	lines, finds int // where they end
+	final               int64
+	id                  tcp.PacketRef
+	lines, finds, moves int // where they end
 }
 
 // found is a finding, and the flow that shows it if it may be the worst.
@@ -49,29 +50,30 @@ func (e *ended) compare(f *ended) int {
 
 // end closes the part of f. A flow that left nothing takes no room.
 func (c *chunk) end(f *reassembly.Flow) {
-	var lines, finds int
+	var last ended
 	if n := len(c.flows); n > 0 {
-		lines, finds = c.flows[n-1].lines, c.flows[n-1].finds
+		last = c.flows[n-1]
 	}
-	if len(c.lines) > lines || len(c.finds) > finds {
-		c.flows = append(c.flows, ended{f.Final, f.ID, len(c.lines), len(c.finds)})
+	if len(c.lines) > last.lines || len(c.finds) > last.finds || len(c.moves) > last.moves {
+		c.flows = append(c.flows, ended{f.Final, f.ID, len(c.lines), len(c.finds), len(c.moves)})
 	}
 }
 
-// part is the lines and findings of flow i.
-func (c *chunk) part(i int) (lines []byte, finds []found) {
-	var l, f int
+// part is the lines, findings and moves of flow i.
+func (c *chunk) part(i int) (lines []byte, finds []found, moves []move) {
+	var from ended
 	if i > 0 {
-		l, f = c.flows[i-1].lines, c.flows[i-1].finds
+		from = c.flows[i-1]
 	}
-	return c.lines[l:c.flows[i].lines], c.finds[f:c.flows[i].finds]
+	to := &c.flows[i]
+	return c.lines[from.lines:to.lines], c.finds[from.finds:to.finds], c.moves[from.moves:to.moves]
 }
 
 func (c *chunk) big() bool { return len(c.lines) >= chunkBytes || len(c.flows) >= chunkFlows }
 
 func (c *chunk) reset() {
 	clear(c.finds) // they hold pointers
-	*c = chunk{flows: c.flows[:0], lines: c.lines[:0], finds: c.finds[:0]}
+	*c = chunk{flows: c.flows[:0], lines: c.lines[:0], finds: c.finds[:0], moves: c.moves[:0]}
 	if cap(c.lines) > keepBytes {
 		*c = chunk{}
 	}

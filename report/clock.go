@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lastack/lastack/report/diagnose"
@@ -50,6 +51,29 @@ func (c Clock) Stamp(ns int64) string {
 		return c.in(ns).Format("01-02 15:04:05.000")
 	}
 	return c.in(ns).Format("15:04:05.000")
+}
+
+// Second writes a time to the second, with its zone: "14:01:17 UTC".
+func (c Clock) Second(ns int64) string {
+	s := c.Stamp(ns)
+	s = s[:len(s)-len(".000")]
+	if c.Epoch || c.Relative {
+		return s + " s"
+	}
+	return s + " " + c.ZoneName(ns)
+}
+
+// Seconds writes from when to when, to the second: "from 14:01:17 to 14:05:02
+// UTC", "at 14:01:17 UTC".
+func (c Clock) Seconds(from, to int64) string {
+	a, b := c.Second(from), c.Second(to)
+	if a == b {
+		return "at " + a
+	}
+	if !c.Epoch && !c.Relative {
+		a = strings.TrimSuffix(a, " "+c.ZoneName(from))
+	}
+	return "from " + a + " to " + b
 }
 
 // seconds writes ns as seconds to the millisecond, cut and not rounded, as

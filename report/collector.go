@@ -14,6 +14,7 @@ const writeBytes = 64 << 10
 type collector struct {
 	flows  FlowWriter // nil when nobody wants lines
 	groups groups
+	series *series // nil when nobody wants it
 	order  []place // of merge, kept for its memory
 	buf    []byte
 	err    error // the first of writing
@@ -26,13 +27,17 @@ type place struct {
 }
 
 func newCollector(opt *Options) *collector {
-	return &collector{flows: opt.Flows, groups: newGroups(opt)}
+	c := &collector{flows: opt.Flows, groups: newGroups(opt)}
+	if opt.Series {
+		c.series = newSeries()
+	}
+	return c
 }
 
 // clone is a collector that goes on from here, writes nothing, and leaves this
 // one as it is.
 func (c *collector) clone() *collector {
-	return &collector{groups: c.groups.clone()}
+	return &collector{groups: c.groups.clone(), series: c.series.clone()}
 }
 
 // merge takes the chunks of one sweep.
@@ -52,7 +57,7 @@ func (c *collector) merge(chunks []*chunk) {
 }
 
 func (c *collector) take(p place) {
-	lines, finds := p.part(p.i)
+	lines, finds, moves := p.part(p.i)
 	if c.flows != nil {
 		if c.buf = append(c.buf, lines...); len(c.buf) >= writeBytes {
 			c.flush()
@@ -60,6 +65,9 @@ func (c *collector) take(p place) {
 	}
 	for i := range finds {
 		c.groups.add(p.flows[p.i].id, &finds[i])
+	}
+	for i := range moves {
+		c.series.add(&moves[i])
 	}
 }
 

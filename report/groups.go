@@ -28,9 +28,10 @@ type groupKey struct {
 	rule    string
 	who     diagnose.Party
 	service netip.AddrPort
+	slot    int // of what may not stand once all is known
 }
 
-func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service} }
+func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service, d.Slot} }
 
 // rank says how bad an example is.
 type rank struct {
@@ -69,8 +70,11 @@ func firstFlow(d *diagnose.Finding) tcp.PacketRef {
 type group struct {
 	key         groupKey
 	counts      Tally
-	client      netip.Addr // the same of all findings; invalid when there are several
+	clients     hosts
 	flows       uint64
+	open        uint64        // findings that were still so when the input ended
+	oldest      int64         // the longest of those, ns
+	onsets      bins          // of flows
 	lastFlow    tcp.PacketRef // findings of one flow come together
 	first, last int64
 	longest     int64
@@ -78,6 +82,7 @@ type group struct {
 	list        []diagnose.Finding
 	example     diagnose.Finding
 	flow        *reassembly.Flow
+	usual       *diagnose.Delays // what the findings are to be seen against
 }
 
 type flowAt struct {
@@ -97,6 +102,7 @@ type groups struct {
 	every    bool             // and all of them
 	explain  map[string]bool  // rules that a pattern can replace: their findings are kept for it
 	listed   int
+	hosts    int // clients in all groups
 }
 
 func newGroups(opt *Options) groups {
@@ -115,7 +121,7 @@ func (s *groups) clone() groups {
 	c.all = make(map[groupKey]*group, len(s.all))
 	for k, g := range s.all {
 		n := *g
-		n.ids, n.list = slices.Clone(g.ids), slices.Clone(g.list)
+		n.ids, n.list, n.clients = slices.Clone(g.ids), slices.Clone(g.list), g.clients.clone()
 		c.all[k] = &n
 	}
 	c.services = make(map[groupKey]int, len(s.services))
@@ -134,16 +140,19 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 	if g.counts.Total() == 0 || rankOf(&f.Finding).worse(rankOf(&g.example)) {
 		g.example, g.flow = f.Finding, f.flow
 	}
-	if g.client != f.Client.Addr() {
-		if g.client = (netip.Addr{}); g.counts.Total() == 0 {
-			g.client = f.Client.Addr()
-		}
+	if g.clients.add(f.Client.Addr(), s.hosts < listedHosts) {
+		s.hosts++
+	}
+	if f.Censored {
+		g.open++
+		g.oldest = max(g.oldest, f.Duration)
 	}
 	g.last = max(g.last, f.Time)
 	g.longest = max(g.longest, f.Duration)
 	g.counts[f.Severity][f.Confidence]++
 	if g.flows == 0 || g.lastFlow != id {
 		g.flows += max(1, f.FlowCount)
+		g.onsets.add(f.Time, 1)
 		g.lastFlow = id
 		g.name(flowAt{f.Time, firstFlow(&f.Finding)})
 		for i := 1; i < len(f.Flows); i++ {
@@ -237,10 +246,14 @@ func compareKeys(a, b groupKey) int {
 		cmp.Compare(a.rule, b.rule),
 		cmp.Compare(a.who, b.who),
 		a.service.Compare(b.service),
+		cmp.Compare(a.slot, b.slot),
 	)
 }
 
-// ranked lists the groups, the most harmful first.
+func (g *Group) key() groupKey { return groupKey{rule: g.Rule, who: g.Who, service: g.Service} }
+
+// ranked lists the groups, the most harmful first: the gravest, then those that
+// are more than possible, then those on the most flows.
 func (s *groups) ranked(limit diagnose.Confidence) []Group {
 	out := make([]Group, 0, len(s.all))
 	for _, g := range s.all {
@@ -249,25 +262,41 @@ func (s *groups) ranked(limit diagnose.Confidence) []Group {
 	slices.SortFunc(out, func(a, b Group) int {
 		return cmp.Or(
 			cmp.Compare(a.Severity, b.Severity),
+			compareDoubt(a.Confidence, b.Confidence),
+			cmp.Compare(b.FlowCount, a.FlowCount),
 			cmp.Compare(a.Confidence, b.Confidence),
-			cmp.Compare(b.Count, a.Count),
-			compareKeys(groupKey{a.Rule, a.Who, a.Service}, groupKey{b.Rule, b.Who, b.Service}),
+			compareKeys(a.key(), b.key()),
 		)
 	})
 	return out
+}
+
+// compareDoubt puts what is no more than possible behind the rest.
+func compareDoubt(a, b diagnose.Confidence) int {
+	doubt := func(c diagnose.Confidence) int {
+		if c == diagnose.Possible {
+			return 1
+		}
+		return 0
+	}
+	return doubt(a) - doubt(b)
 }
 
 // model is the group as a report shows it, no surer than limit.
 func (g *group) model(limit diagnose.Confidence) Group {
 	counts := g.counts.capped(limit)
 	m := Group{
-		Rule: g.key.rule, Who: g.key.who, Service: g.key.service, Client: g.client,
+		Rule: g.key.rule, Who: g.key.who, Service: g.key.service, clients: g.clients,
+		StillOpen: g.open, Oldest: g.oldest, onsets: g.onsets, usual: g.usual,
 		Severity: counts.worst(), Confidence: counts.surest(),
 		Count: counts.Total(), Counts: counts, FlowCount: g.flows,
 		First: g.first, Last: g.last, Longest: g.longest, Example: g.example, Flow: g.flow,
 	}
 	for _, f := range g.ids {
 		m.Flows = append(m.Flows, f.flow)
+	}
+	if g.flow != nil {
+		m.Remarks = diagnose.Remarks(g.flow)
 	}
 	m.Example.Confidence = max(m.Example.Confidence, limit)
 	return m

@@ -5,28 +5,39 @@ import (
 	"sync/atomic"
 
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
-// partition is the flows whose tuples hash to one number, and what is made of
-// those that end.
-type partition struct {
-	table *reassembly.Table
-	judge *judge
-	held  atomic.Int64 // flows in the table as of the last sweep
+// panel is some of the partitions: those whose flows one judge takes as they
+// end. A judge for each partition would need as many times the memory, and find
+// none of it in the cache.
+type panel struct {
+	tables [panelTables]*reassembly.Table // by partition
+	all    *reassembly.Tables
+	judge  *judge
+	held   atomic.Int64 // flows in the tables as of the last sweep
 }
 
-func newPartition(o reassembly.Options, opt *Options) *partition {
-	p := &partition{judge: newJudge(opt)}
-	p.table = reassembly.NewTable(o, p.judge.take)
+// newPanel is the panel with number n of an analysis.
+func newPanel(n int, o reassembly.Options, opt *Options) *panel {
+	p := &panel{judge: newJudge(opt)}
+	for i := range p.tables {
+		o.MaxFlows = max(1, (opt.MaxFlows+partitions-1-n*panelTables-i)/partitions)
+		p.tables[i] = reassembly.NewTable(o, p.judge.take)
+	}
+	p.all = reassembly.Together(p.tables[:]...)
 	return p
 }
 
-// sweep has the table give up the flows whose time came at or before the
+// step has a segment of a partition worked in.
+func (p *panel) step(part uint8, s *tcp.Segment) { p.tables[part%panelTables].Step(s) }
+
+// sweep has the tables give up the flows whose time came at or before the
 // watermark.
-func (p *partition) sweep(watermark int64) {
-	p.table.Sweep(watermark)
-	p.held.Store(int64(p.table.Held()))
+func (p *panel) sweep(watermark int64) {
+	p.all.Sweep(watermark)
+	p.held.Store(int64(p.all.Held()))
 }
 
 // judge takes flows as they end: it counts them, runs the rules on them and
@@ -53,6 +64,8 @@ type sums struct {
 	midstream uint64
 	qualities [16]uint64 // flows, by the bits of reassembly.Quality
 	halves    halves
+	flags     flagsOnly
+	seen      twice
 }
 
 // quality is the number of flows that have that reason to be trusted less.
@@ -72,7 +85,7 @@ func newJudge(opt *Options) *judge {
 func (j *judge) clone() *judge {
 	c := newJudge(j.opt)
 	c.flows = nil
-	c.sums = j.sums
+	c.sums = j.sums.clone()
 	c.people = j.people.clone()
 	c.ctx.Patterns = j.ctx.Patterns.Clone()
 	return c
@@ -86,6 +99,9 @@ func (j *judge) take(f *reassembly.Flow) {
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
+	}
+	if j.opt.Series {
+		j.out.moves = appendMoves(j.out.moves, f)
 	}
 	j.out.end(f)
 	if j.full != nil && j.out.big() {
@@ -121,9 +137,18 @@ func (s *sums) add(f *reassembly.Flow) {
 		s.midstream++
 	}
 	s.halves.add(&f.Handshake)
+	s.flags.add(f)
+	s.seen.add(f)
 }
 
-// plus adds another partition's.
+// clone is a copy that goes on from here.
+func (s *sums) clone() sums {
+	c := *s
+	c.seen = s.seen.clone()
+	return c
+}
+
+// plus adds another judge's.
 func (s *sums) plus(t *sums) {
 	s.flows += t.flows
 	for i, n := range t.byClose {
@@ -134,4 +159,6 @@ func (s *sums) plus(t *sums) {
 	}
 	s.midstream += t.midstream
 	s.halves.plus(t.halves)
+	s.flags.plus(t.flags)
+	s.seen.plus(&t.seen)
 }

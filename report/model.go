@@ -30,10 +30,13 @@ type Report struct {
 	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
 	// the analysis was not asked to list them.
 	Findings []diagnose.Finding
-	Unlisted uint64  // findings that are counted and, although lists were asked for, not listed
-	Groups   []Group // the most harmful first
-	Tally    Tally   // of all findings
-	States   []States
+	Unlisted uint64           // findings that are counted and, although lists were asked for, not listed
+	Groups   []Group          // the most harmful first
+	Tally    Tally            // of all findings
+	Rules    []string         // IDs of those that were run and are reported
+	States   []States         // the sum over all hosts first
+	Asked    bool             // States were asked for: renderers for people print them
+	Series   *Series          // nil unless asked for
 	Ports    []diagnose.Ports // the highest use first
 	Verdict  []string         // sentences; one function writes them for all renderers
 }
@@ -43,6 +46,7 @@ type Meta struct {
 	Version string
 	Command []string
 	Profile reassembly.Profile
+	Clock   Clock // of the times in sentences
 }
 
 // Source is one input.
@@ -84,6 +88,8 @@ type Health struct {
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
+
+	filter *flagsOnly // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.
@@ -101,17 +107,28 @@ type Group struct {
 	Confidence  diagnose.Confidence // the best of its findings
 	Who         diagnose.Party
 	Service     netip.AddrPort
-	Client      netip.Addr // of all findings; invalid when there are several
 	Count       uint64
 	Counts      Tally
 	FlowCount   uint64          // flows that they are on
 	Flows       []tcp.PacketRef // the first 20
 	First, Last int64
-	Longest     int64 // ns
+	Longest     int64  // ns
+	StillOpen   uint64 // findings that were still so when the input ended
+	Oldest      int64  // the longest of those, ns
+	Pace        *Pace  // nil where there is too little to tell
 	Verdict     string
+	Remarks     []string         // what the worst one's flow shows beside
 	Example     diagnose.Finding // the worst
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
+
+	clients hosts
+	onsets  bins
+	usual   *diagnose.Delays
 }
+
+// Clients is how many client addresses the findings are about, and whether
+// there are more than are told apart; 0 where they are about none.
+func (g *Group) Clients() (n uint64, more bool) { return uint64(len(g.clients.set)), g.clients.more }
 
 // Tally counts findings by severity and confidence.
 type Tally [diagnose.Info + 1][diagnose.Possible + 1]uint64
@@ -187,9 +204,32 @@ func (t *Tally) plus(o *Tally) {
 	}
 }
 
-// States is how many sockets a host held in each state at Time.
+// States is how many sockets a host held in each state at Time, as finally
+// believed; LISTEN is how many listeners had been seen by then.
 type States struct {
 	Time   int64
 	Host   netip.Addr // invalid for the sum over all hosts
 	Counts [fsm.States]uint64
+	// Presumed are those of Counts whose state follows from a segment that
+	// nothing proved to have arrived; Assumed those that a later packet implies
+	// or whose opening was not seen. The rest is certain.
+	Presumed, Assumed [fsm.States]uint64
+}
+
+// Name is the host's address, or "*" for all hosts.
+func (s *States) Name() string { return hostName(s.Host) }
+
+// Sockets is how many sockets the host held in any state, listeners included.
+func (s *States) Sockets() (n uint64) {
+	for _, c := range s.Counts {
+		n += c
+	}
+	return n
+}
+
+func hostName(a netip.Addr) string {
+	if !a.IsValid() {
+		return "*"
+	}
+	return a.String()
 }

@@ -1,6 +1,9 @@
 package report
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -13,6 +16,63 @@ func (s *groups) patterns(p *diagnose.Patterns, c *diagnose.Context, end int64) 
 			s.add(firstFlow(&d), &found{Finding: d})
 		}
 	})
+	s.proportion(p.Delays())
+}
+
+// proportion leaves out what is nothing unusual, and makes one group of the
+// slots of the rest.
+func (s *groups) proportion(list []diagnose.Delays) {
+	usual := map[groupKey]*diagnose.Delays{}
+	for i := range list {
+		d := &list[i]
+		usual[groupKey{rule: d.Rule, who: d.Who, service: d.Service}] = d
+	}
+	keys := slices.SortedFunc(maps.Keys(s.all), compareKeys)
+	for _, k := range keys {
+		if k.slot == 0 {
+			continue
+		}
+		g, whole := s.all[k], k
+		whole.slot = 0
+		d := usual[whole]
+		s.remove(g)
+		if d != nil && !d.Stands(k.slot) {
+			continue
+		}
+		sum := s.all[whole]
+		if sum == nil {
+			sum = &group{key: whole, usual: d}
+			s.all[whole] = sum
+			s.services[groupKey{rule: k.rule, who: k.who}]++
+		}
+		s.join(sum, g)
+	}
+}
+
+// join adds what another group of the same cause holds, over other flows.
+func (s *groups) join(g, o *group) {
+	empty := g.counts.Total() == 0
+	if empty || rankOf(&o.example).worse(rankOf(&g.example)) {
+		g.example, g.flow = o.example, o.flow
+	}
+	if empty || o.first < g.first {
+		g.first = o.first
+	}
+	if empty || o.last > g.last {
+		g.last = o.last
+	}
+	g.longest, g.oldest = max(g.longest, o.longest), max(g.oldest, o.oldest)
+	g.counts.plus(&o.counts)
+	g.flows, g.open = g.flows+o.flows, g.open+o.open
+	for _, f := range o.ids {
+		g.name(f)
+	}
+	g.onsets.plus(&o.onsets)
+	before := len(g.clients.set)
+	g.clients.plus(&o.clients)
+	s.hosts += len(g.clients.set) - before
+	g.list = append(g.list, o.list...)
+	s.listed += len(o.list)
 }
 
 // explained takes out the findings that a pattern explains: a group that lies
@@ -50,4 +110,5 @@ func (s *groups) remove(g *group) {
 	delete(s.all, g.key)
 	s.services[groupKey{rule: g.key.rule, who: g.key.who}]--
 	s.listed -= len(g.list)
+	s.hosts -= len(g.clients.set)
 }

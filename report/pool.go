@@ -13,7 +13,7 @@ const (
 )
 
 // batch is what a worker gets: segments, each with its partition, and perhaps
-// the watermark up to which its partitions are to be swept afterwards.
+// the watermark up to which its panels are to be swept afterwards.
 type batch struct {
 	segs      []tcp.Segment
 	parts     []uint8
@@ -23,7 +23,7 @@ type batch struct {
 }
 
 // pool spreads batches over workers and their ended flows on to the collector.
-// A partition belongs to one worker, so nothing is locked.
+// A panel belongs to one worker, so nothing is locked.
 type pool struct {
 	workers []*worker
 	filling []*batch // one for each worker
@@ -32,17 +32,17 @@ type pool struct {
 	done    sync.WaitGroup
 }
 
-// worker owns every partition whose number leaves its own when divided by the
+// worker owns every panel whose number leaves its own when divided by the
 // number of workers.
 type worker struct {
-	in    chan *batch
-	out   chan *chunk
-	free  chan *chunk // those that the collector has read
-	parts []*partition
-	all   []*partition
+	in   chan *batch
+	out  chan *chunk
+	free chan *chunk // those that the collector has read
+	own  []*panel
+	all  []*panel
 }
 
-func startPool(threads int, parts []*partition, c *collector) *pool {
+func startPool(threads int, panels []*panel, c *collector) *pool {
 	p := &pool{
 		free:    make(chan *batch, threads*(batchesEach+1)),
 		settled: make(chan struct{}),
@@ -52,13 +52,13 @@ func startPool(threads int, parts []*partition, c *collector) *pool {
 	}
 	for i := range threads {
 		w := &worker{
-			in: make(chan *batch, batchesEach), out: make(chan *chunk, 1), free: make(chan *chunk, 3), all: parts,
+			in: make(chan *batch, batchesEach), out: make(chan *chunk, 1), free: make(chan *chunk, 3), all: panels,
 		}
 		for range cap(w.free) {
 			w.free <- new(chunk)
 		}
-		for k := i; k < len(parts); k += threads {
-			w.parts = append(w.parts, parts[k])
+		for k := i; k < len(panels); k += threads {
+			w.own = append(w.own, panels[k])
 		}
 		p.workers = append(p.workers, w)
 		p.filling = append(p.filling, <-p.free)
@@ -77,7 +77,7 @@ func startPool(threads int, parts []*partition, c *collector) *pool {
 }
 
 func (p *pool) add(part uint8, s *tcp.Segment) {
-	k := int(part) % len(p.workers)
+	k := int(part/panelTables) % len(p.workers)
 	b := p.filling[k]
 	b.segs = append(b.segs, *s)
 	b.parts = append(b.parts, part)
@@ -117,10 +117,11 @@ func (w *worker) run(free chan<- *batch) {
 	w.direct(out)
 	for b := range w.in {
 		for i := range b.segs {
-			w.all[b.parts[i]].table.Step(&b.segs[i])
+			part := b.parts[i]
+			w.all[part/panelTables].step(part, &b.segs[i])
 		}
 		if b.sweep {
-			for _, p := range w.parts {
+			for _, p := range w.own {
 				p.sweep(b.watermark)
 			}
 			out.settle = b.settle
@@ -135,9 +136,9 @@ func (w *worker) run(free chan<- *batch) {
 	close(w.out)
 }
 
-// direct has the flows that end in the worker's partitions go to out.
+// direct has the flows that end in the worker's panels go to out.
 func (w *worker) direct(out *chunk) {
-	for _, p := range w.parts {
+	for _, p := range w.own {
 		p.judge.out = out
 	}
 }

@@ -20,14 +20,67 @@ const (
 
 type address = [16]byte
 
-// population is how many sockets each host holds in each state when the input
-// ends, and which listeners have been seen.
+// population is how many sockets each host holds in each state at an instant,
+// and which listeners have been seen.
 type population struct {
-	total     [fsm.States]uint64
-	hosts     map[address]*[fsm.States]uint64
-	listeners map[listener]struct{}
+	at        int64
+	past      bool // at is asked for; else it is the input's end
+	total     headcount
+	hosts     map[address]*headcount
+	listeners map[listener]int64 // when the first SYN-ACK was seen
 	// manyHosts and manyListeners report that there were more than are kept.
 	manyHosts, manyListeners bool
+}
+
+// shade is how sure a socket's state is.
+type shade uint8
+
+const (
+	certain shade = iota
+	presumed
+	assumed
+	shades
+)
+
+// headcount is sockets by state: of one instant, so that there are no more than
+// flows are held.
+type headcount struct {
+	counts [fsm.States]uint32
+	unsure *[shades][fsm.States]uint32 // those of counts that are not certain; nil for none
+}
+
+func (c *headcount) add(st fsm.State, sure shade) {
+	c.counts[st]++
+	if sure == certain {
+		return
+	}
+	if c.unsure == nil {
+		c.unsure = new([shades][fsm.States]uint32)
+	}
+	c.unsure[sure][st]++
+}
+
+func (c *headcount) plus(o *headcount) {
+	for st, n := range o.counts {
+		c.counts[st] += n
+	}
+	if o.unsure == nil {
+		return
+	}
+	if c.unsure == nil {
+		c.unsure = new([shades][fsm.States]uint32)
+	}
+	for s := range o.unsure {
+		for st, n := range o.unsure[s] {
+			c.unsure[s][st] += n
+		}
+	}
+}
+
+// clone goes on from here and leaves c as it is.
+func (c *headcount) clone() (out headcount) {
+	out.plus(c)
+	return out
 }
 
 // listener is an address and port that answered a SYN with a SYN-ACK.
@@ -36,17 +89,66 @@ type listener struct {
 	port uint16
 }
 
-// add counts a finalised flow's endpoints. Those of a flow that ended before
-// the input did are CLOSED and count nothing.
+// add counts a finalised flow's endpoints. Those that are CLOSED at the instant
+// count nothing, and those of a flow that was judged early count until then:
+// nobody watched what became of them, and if they speak again they are a new flow.
 func (p *population) add(f *reassembly.Flow) {
 	for i := range f.Ends {
-		if st := f.Ends[i].State; st > fsm.Listen {
-			p.socket(sideAddress(&f.Tuple, tcp.SideA+tcp.Side(i)), st, 1)
+		side := tcp.SideA + tcp.Side(i)
+		if st, sure := p.state(f, side); st > fsm.Listen {
+			p.socket(sideAddress(&f.Tuple, side), st, sure)
 		}
 	}
 	if f.Handshake.SYNACKRef != 0 && f.Handshake.Outcome != reassembly.Simultaneous {
-		p.listen(listener{sideAddress(&f.Tuple, f.Server()), f.Addr(f.Server()).Port()})
+		p.listen(listener{sideAddress(&f.Tuple, f.Server()), f.Addr(f.Server()).Port()}, f.Handshake.SYNACK)
 	}
+}
+
+// state is that of one side at the instant.
+func (p *population) state(f *reassembly.Flow, s tcp.Side) (st fsm.State, sure shade) {
+	last := f.Endpoint(s).State
+	switch {
+	case p.past && p.at < f.Start:
+		return fsm.Closed, certain
+	case p.past && p.at < f.Until:
+		f.Stays(s, func(x reassembly.Stay) bool {
+			if x.From <= p.at && p.at < x.To {
+				st, sure = x.State, shadeOf(x.Basis)
+			}
+			return p.at >= x.To
+		})
+		return st, sure
+	case last <= fsm.Listen, f.Ended == reassembly.EndEvicted:
+		return fsm.Closed, certain
+	}
+	return last, shadeOf(lastBasis(f, s, last))
+}
+
+// lastBasis is that of the step that took one side to its last state.
+func lastBasis(f *reassembly.Flow, s tcp.Side, last fsm.State) (b fsm.Basis) {
+	for _, st := range slices.Backward(f.Steps) {
+		if st.Side == s && !st.Retired && st.On != fsm.Revise {
+			if st.To == last {
+				return st.Basis
+			}
+			break // since what it follows was taken back, it leads elsewhere
+		}
+	}
+	f.Stays(s, func(x reassembly.Stay) bool {
+		b = x.Basis
+		return true
+	})
+	return b
+}
+
+func shadeOf(b fsm.Basis) shade {
+	switch b {
+	case fsm.Seen:
+		return certain
+	case fsm.Presumed:
+		return presumed
+	}
+	return assumed
 }
 
 func sideAddress(t *tcp.Tuple, s tcp.Side) address {
@@ -56,33 +158,36 @@ func sideAddress(t *tcp.Tuple, s tcp.Side) address {
 	return t.AddrA
 }
 
-func (p *population) socket(host address, st fsm.State, n uint64) {
-	p.total[st] += n
+func (p *population) socket(host address, st fsm.State, sure shade) {
+	p.total.add(st, sure)
 	counts := p.hosts[host]
 	if counts == nil {
 		if counts = p.host(host); counts == nil {
 			return
 		}
 	}
-	counts[st] += n
+	counts.add(st, sure)
 }
 
 // host makes the counts of a new host; nil when there is no room.
-func (p *population) host(host address) *[fsm.States]uint64 {
+func (p *population) host(host address) *headcount {
 	if len(p.hosts) >= hostsKept {
 		p.manyHosts = true
 		return nil
 	}
 	if p.hosts == nil {
-		p.hosts = map[address]*[fsm.States]uint64{}
+		p.hosts = map[address]*headcount{}
 	}
-	counts := new([fsm.States]uint64)
+	counts := new(headcount)
 	p.hosts[host] = counts
 	return counts
 }
 
-func (p *population) listen(l listener) {
-	if _, ok := p.listeners[l]; ok {
+func (p *population) listen(l listener, at int64) {
+	if first, ok := p.listeners[l]; ok {
+		if at < first {
+			p.listeners[l] = at
+		}
 		return
 	}
 	if len(p.listeners) >= listenersKept {
@@ -90,17 +195,18 @@ func (p *population) listen(l listener) {
 		return
 	}
 	if p.listeners == nil {
-		p.listeners = map[listener]struct{}{}
+		p.listeners = map[listener]int64{}
 	}
-	p.listeners[l] = struct{}{}
+	p.listeners[l] = at
 }
 
 func (p *population) clone() population {
 	c := *p
 	c.listeners = maps.Clone(p.listeners)
-	c.hosts = make(map[address]*[fsm.States]uint64, len(p.hosts))
+	c.total = p.total.clone()
+	c.hosts = make(map[address]*headcount, len(p.hosts))
 	for h, counts := range p.hosts {
-		n := *counts
+		n := counts.clone()
 		c.hosts[h] = &n
 	}
 	return c
@@ -108,56 +214,80 @@ func (p *population) clone() population {
 
 // census is the populations of all partitions as one.
 type census struct {
-	total      [fsm.States]uint64
-	hosts      map[address]*[fsm.States]uint64
+	past       bool  // an instant was asked for
+	asked      int64 // and which
+	at         int64 // that of the counts: asked, or the end when that is earlier
+	total      headcount
+	hosts      map[address]*headcount
+	listeners  map[listener]int64
 	incomplete bool // there were more hosts or listeners than are kept
 }
 
-// takeCensus adds the partitions up. With more hosts than are kept only the sum
-// over all is known, since no host's own line could be trusted.
-func takeCensus(judges []*judge) *census {
-	c := &census{hosts: map[address]*[fsm.States]uint64{}}
-	listeners := map[listener]struct{}{}
+// takeCensus adds the partitions of an input up that ended at end. With more
+// hosts than are kept only the sum over all is known, since no host's own line
+// could be trusted.
+func takeCensus(judges []*judge, end int64) *census {
+	c := &census{asked: end, hosts: map[address]*headcount{}, listeners: map[listener]int64{}}
 	for _, j := range judges {
 		p := &j.people
+		if p.past {
+			c.asked, c.past = p.at, true
+		}
 		c.incomplete = c.incomplete || p.manyHosts || p.manyListeners
-		for st, n := range p.total {
-			c.total[st] += n
-		}
+		c.total.plus(&p.total)
 		for h, counts := range p.hosts {
-			for st, n := range counts {
-				c.host(h)[st] += n
+			c.host(h).plus(counts)
+		}
+		for l, at := range p.listeners {
+			if first, ok := c.listeners[l]; !ok || at < first {
+				c.listeners[l] = at
 			}
 		}
-		for l := range p.listeners {
-			if _, ok := listeners[l]; !ok {
-				listeners[l] = struct{}{}
-				c.total[fsm.Listen]++
-				c.host(l.addr)[fsm.Listen]++
-			}
+	}
+	c.at = min(c.asked, end)
+	for l, at := range c.listeners {
+		if at <= c.at {
+			c.total.add(fsm.Listen, certain)
+			c.host(l.addr).add(fsm.Listen, certain)
 		}
 	}
 	return c
 }
 
-func (c *census) host(h address) *[fsm.States]uint64 {
+func (c *census) host(h address) *headcount {
 	counts := c.hosts[h]
 	if counts == nil {
-		counts = new([fsm.States]uint64)
+		counts = new(headcount)
 		c.hosts[h] = counts
 	}
 	return counts
 }
 
 // states lists the sum first, then the hosts by address.
-func (c *census) states(at int64) []States {
-	out := []States{{Time: at, Counts: c.total}}
+func (c *census) states() []States {
+	out := []States{c.total.states(c.at)}
 	if c.incomplete {
 		return out
 	}
-	hosts := slices.SortedFunc(maps.Keys(c.hosts), func(a, b address) int { return bytes.Compare(a[:], b[:]) })
-	for _, h := range hosts {
-		out = append(out, States{Time: at, Host: netip.AddrFrom16(h).Unmap(), Counts: *c.hosts[h]})
+	for _, h := range slices.SortedFunc(maps.Keys(c.hosts), compareAddress) {
+		s := c.hosts[h].states(c.at)
+		s.Host = addrOf(h)
+		out = append(out, s)
 	}
 	return out
+}
+
+func addrOf(a address) netip.Addr { return netip.AddrFrom16(a).Unmap() }
+
+func compareAddress(a, b address) int { return bytes.Compare(a[:], b[:]) }
+
+func (c *headcount) states(at int64) States {
+	s := States{Time: at}
+	for st, n := range c.counts {
+		s.Counts[st] = uint64(n)
+		if c.unsure != nil {
+			s.Presumed[st], s.Assumed[st] = uint64(c.unsure[presumed][st]), uint64(c.unsure[assumed][st])
+		}
+	}
+	return s
 }

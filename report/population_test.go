@@ -37,7 +37,7 @@ func TestStates(t *testing.T) {
 	both := between(4, 5, fsm.Established, fsm.Established)
 	both.Handshake.SYNACKRef, both.Handshake.Outcome = 9, reassembly.Simultaneous
 	loop := between(6, 6, fsm.FinWait2, fsm.CloseWait)
-	list := takeCensus(judgesOf(open, again, both, loop)).states(42)
+	list := takeCensus(judgesOf(open, again, both, loop), 42).states()
 	want := map[string]map[fsm.State]uint64{
 		"*": {fsm.Listen: 1, fsm.Established: 3, fsm.SynRcvd: 1, fsm.TimeWait: 1, fsm.FinWait2: 1, fsm.CloseWait: 1},
 		// 0.0.0.3 holds nothing and was no listener.
@@ -73,8 +73,8 @@ func TestManyHosts(t *testing.T) {
 	for i := range 3 * hostsKept {
 		flows = append(flows, between(i+10, 1, fsm.SynSent, fsm.Closed))
 	}
-	c := takeCensus(judgesOf(flows...))
-	list := c.states(0)
+	c := takeCensus(judgesOf(flows...), 0)
+	list := c.states()
 	if len(list) != 1 || !c.incomplete || list[0].Counts[fsm.SynSent] != 3*hostsKept {
 		t.Errorf("%d lines, %v", len(list), list[0])
 	}
@@ -88,11 +88,11 @@ func TestClonePopulation(t *testing.T) {
 	f := between(1, 2, fsm.Established, fsm.Established)
 	f.Handshake.SYNACKRef = 1
 	c.add(f)
-	if list := takeCensus([]*judge{{people: p}}).states(0); list[0].Counts[fsm.Established] != 2 ||
+	if list := takeCensus([]*judge{{people: p}}, 0).states(); list[0].Counts[fsm.Established] != 2 ||
 		list[1].Counts[fsm.Established] != 1 || list[0].Counts[fsm.Listen] != 0 {
 		t.Errorf("the original: %v", list)
 	}
-	if list := takeCensus([]*judge{{people: c}}).states(0); list[0].Counts[fsm.Established] != 4 || list[0].Counts[fsm.Listen] != 1 {
+	if list := takeCensus([]*judge{{people: c}}, 0).states(); list[0].Counts[fsm.Established] != 4 || list[0].Counts[fsm.Listen] != 1 {
 		t.Errorf("the clone: %v", list)
 	}
 }

@@ -19,11 +19,16 @@ type Row struct {
 	Counts     Tally
 	// Services that have a group of their own, the most harmful first; the
 	// invalid one, for those that have none, last.
-	Services []netip.AddrPort
-	Client   netip.Addr // of all findings; invalid when there are several
-	First    int64
-	Longest  int64  // ns
-	Group    *Group // the most harmful one
+	Services  []netip.AddrPort
+	First     int64
+	Last      int64
+	Longest   int64  // ns
+	StillOpen uint64 // findings that were still so when the input ended
+	Oldest    int64  // the longest of those, ns
+	Group     *Group // the most harmful one
+
+	clients hosts
+	onsets  bins
 }
 
 // Rows folds the groups, the most harmful first.
@@ -40,7 +45,7 @@ func (r *Report) Rows() []Row {
 			at[k] = n
 			rows = append(rows, Row{
 				Rule: g.Rule, Who: g.Who, Severity: g.Severity, Confidence: g.Confidence, First: g.First,
-				Client: g.Client, Group: g,
+				Group: g,
 			})
 		}
 		row := &rows[n]
@@ -51,10 +56,10 @@ func (r *Report) Rows() []Row {
 		} else {
 			rest[k] = true
 		}
-		if row.Client != g.Client {
-			row.Client = netip.Addr{}
-		}
-		row.First = min(row.First, g.First)
+		row.clients.plus(&g.clients)
+		row.onsets.plus(&g.onsets)
+		row.StillOpen, row.Oldest = row.StillOpen+g.StillOpen, max(row.Oldest, g.Oldest)
+		row.First, row.Last = min(row.First, g.First), max(row.Last, g.Last)
 		row.Longest = max(row.Longest, g.Longest)
 		row.Severity = min(row.Severity, g.Severity)
 		row.Confidence = min(row.Confidence, g.Confidence)
@@ -66,8 +71,9 @@ func (r *Report) Rows() []Row {
 	slices.SortStableFunc(rows, func(a, b Row) int {
 		return cmp.Or(
 			cmp.Compare(a.Severity, b.Severity),
-			cmp.Compare(a.Confidence, b.Confidence),
+			compareDoubt(a.Confidence, b.Confidence),
 			cmp.Compare(b.FlowCount, a.FlowCount),
+			cmp.Compare(a.Confidence, b.Confidence),
 			cmp.Compare(a.Rule, b.Rule),
 			cmp.Compare(a.Who, b.Who),
 		)

@@ -2,7 +2,9 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/lastack/lastack/reassembly"
@@ -24,16 +26,26 @@ func (r *Report) verdict() []string {
 	}
 	out, judged := r.cannot()
 	bad, remarks := 0, uint64(0)
-	for _, row := range r.Rows() {
-		if row.Severity == diagnose.Info {
+	var told []*Group // as part of the worst incident
+	var worst *Row
+	rows := r.Rows()
+	for i := range rows {
+		row := &rows[i]
+		switch {
+		case row.Severity == diagnose.Info:
 			remarks += row.FlowCount
 			continue
+		case slices.Contains(told, row.Group) && len(row.Services) == 1:
+			continue
 		}
-		if bad++; bad <= 2 {
-			out = append(out, r.tell(&row))
-		}
-		if bad == 1 {
+		switch bad++; bad {
+		case 1:
+			out = append(out, r.tell(row))
 			out = append(out, row.why()...)
+			more, linked := r.linked(row)
+			out, told, worst = append(out, more...), linked, row
+		case 2:
+			out = append(out, r.also(row, worst))
 		}
 	}
 	switch {
@@ -61,18 +73,31 @@ func (r *Report) nothing() string {
 // cannot leads the verdict when the capture cannot answer. judged is false when
 // it cannot for most flows.
 func (r *Report) cannot() (out []string, judged bool) {
-	if p := r.percent(r.Health.OneWay); p >= blind {
+	if p := r.percent(r.Health.OneWay); p >= blind && r.Health.filter == nil {
 		out = append(out, "Only one direction was captured"+share(p)+"; teardown cannot be judged"+there(p)+".")
 	}
-	if p := r.percent(r.Health.Filtered); p >= blind {
-		out = append(out, "Only SYN, FIN and RST were captured"+share(p)+
-			"; whether a FIN was acknowledged cannot be seen"+there(p)+".")
+	if p := r.percent(r.Health.Filtered); r.filtered() {
+		kinds, half := "SYN, FIN and RST", ""
+		if f := r.Health.filter; f != nil {
+			kinds = f.kinds()
+			if f.half > 0 {
+				half = " On " + Count(f.half) + " of " + Plural(r.Flows, "flow", "flows") + " only one side's FIN came."
+			}
+		}
+		out = append(out, "Only "+kinds+" were captured"+share(p)+
+			"; whether a FIN was acknowledged cannot be seen"+there(p)+"."+half)
 	}
 	if r.Health.KernelDrops > 0 {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")
 	}
-	return out, r.percent(r.Health.OneWay) < blind && r.percent(r.Health.Filtered) < blind
+	return out, r.percent(r.Health.OneWay) < blind && !r.filtered()
+}
+
+// filtered reports that the capture was filtered on flags, so that it cannot
+// answer.
+func (r *Report) filtered() bool {
+	return r.Health.filter != nil || r.percent(r.Health.Filtered) >= blind
 }
 
 // share is of how many flows something is said, "" for all.
@@ -115,10 +140,18 @@ func (r *Report) fine(remarks uint64) string {
 	return s
 }
 
-// sentence tells a group.
+// sentence tells a group, and the timer behind it.
 func (r *Report) sentence(g *Group) string {
-	return r.tell(&Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service}, Client: g.Client,
-		Confidence: g.Confidence, Counts: g.Counts, Longest: g.Longest, Group: g})
+	row := Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service},
+		Confidence: g.Confidence, Counts: g.Counts, First: g.First, Last: g.Last, Longest: g.Longest,
+		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
+	s := r.tell(&row)
+	for _, part := range []func(*Row) (string, *Group){(*Row).usual, r.timer} {
+		if more, _ := part(&row); more != "" {
+			s += " " + more
+		}
+	}
+	return s
 }
 
 // tell is a row in one sentence. A single finding is told by its own words.
@@ -132,33 +165,66 @@ func (r *Report) tell(row *Row) string {
 	if n := row.Counts.of(diagnose.Possible); n > 0 && n < row.Counts.Total() {
 		flows += " (" + Count(n) + " of them possibly)"
 	}
-	longest := ""
-	if p.lasts && row.Longest >= second {
-		longest = ", the longest for " + diagnose.Span(row.Longest)
-	}
 	perhaps := ""
 	if row.Confidence == diagnose.Possible {
 		perhaps = "Possibly, "
 	}
-	side := endpoint(row.Who)
+	side, how := endpoint(row.Who), r.course(row, p)
+	who, only := row.clients.words()
 	switch {
 	case side == "":
-		return capital(fmt.Sprintf("%son %s%s %s%s%s.", perhaps, flows, row.to(" to "), p.saw, by(row.Who), longest))
-	case side == "client" && row.Client.IsValid():
-		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, row.Client, fill(p.did, side), flows, row.to(" to "), longest)
+		return capital(fmt.Sprintf("%son %s%s %s%s%s.", perhaps, flows, row.to(" to "), p.saw, by(row.Who), how))
+	case side == "client" && only:
+		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, who, fill(p.did, side), flows, row.to(" to "), how)
+	case side == "client":
+		return capital(fmt.Sprintf("%s%s%s %s on %s%s.", perhaps, who, row.to(" of "), fill(p.did, side), flows, how))
 	}
-	return capital(fmt.Sprintf("%s%s %s on %s%s.", perhaps, row.subject(side), fill(p.did, side), flows, longest))
+	return capital(fmt.Sprintf("%s%s %s on %s%s.", perhaps, row.server(), fill(p.did, side), flows, how))
 }
 
-// subject names the party: a service, or the clients of one.
-func (row *Row) subject(side string) string {
-	if side == "server" {
-		if s := row.to(""); s != "" {
-			return s
-		}
-		return "servers"
+// also tells a row after the worst one. Where both are about the same clients it
+// does not name them again.
+func (r *Report) also(row, worst *Row) string {
+	same := endpoint(row.Who) == "client" && endpoint(worst.Who) == "client" && row.Group.Count > 1 &&
+		len(row.clients.set) > 0 && maps.Equal(row.clients.set, worst.clients.set) && !row.clients.more &&
+		slices.Equal(row.Services, worst.Services) && row.Confidence != diagnose.Possible
+	if !same {
+		return r.tell(row)
 	}
-	return "clients" + row.to(" of ")
+	p := phraseFor(row.Rule)
+	return fmt.Sprintf("They also %s on %s%s.", fill(p.did, "client"), Plural(row.FlowCount, "flow", "flows"), r.course(row, p))
+}
+
+// course tells since when a row's phenomenon occurs, how fast it grows, how much
+// of it is still there and for how long.
+func (r *Report) course(row *Row, p phrase) string {
+	s := ""
+	if pace, ok := row.onsets.pace(row.First, r.End); ok {
+		clock := r.Meta.Clock.For(r)
+		if s = ", since " + clock.Second(row.First) + ", " + pace.words(); pace.Last == 0 {
+			s = ", " + clock.Seconds(row.First, row.Last)
+		}
+	}
+	open := Count(row.StillOpen)
+	if row.StillOpen == row.Counts.Total() {
+		open = "all"
+	}
+	switch {
+	case !p.lasts || row.Longest < second:
+	case row.StillOpen > 0 && p.still != "" && row.Oldest >= second:
+		s += "; " + open + " " + p.still + ", the oldest for " + diagnose.Span(row.Oldest)
+	default:
+		s += ", the longest for " + diagnose.Span(row.Longest)
+	}
+	return s
+}
+
+// server names the services of a row that are the party.
+func (row *Row) server() string {
+	if s := row.to(""); s != "" {
+		return s
+	}
+	return "servers"
 }
 
 // capital begins a sentence.

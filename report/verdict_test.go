@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/report/diagnose"
@@ -35,6 +36,70 @@ func unsure(g Group, certain, possible uint64) Group {
 	return g
 }
 
+// crowd is the group with n clients instead of its own.
+func crowd(g Group, n int) Group {
+	g.clients = hosts{}
+	for i := range n {
+		g.clients.add(netip.AddrFrom4([4]byte{10, 0, byte(1 + i/250), byte(1 + i%250)}), true)
+	}
+	return g
+}
+
+// minutes is a group of a finding at each of the times that n per minute gives.
+func minutes(g Group, n ...int) Group {
+	g.First = at14
+	for m, n := range n {
+		for i := range n {
+			g.onsets.add(at14+int64(m)*60*second+int64(i)*60*second/int64(n), 1)
+		}
+		if n > 0 {
+			g.Last = at14 + int64(m)*60*second + 59*second
+		}
+	}
+	return g
+}
+
+// at14 is 14:00 UTC on a day.
+var at14 = time.Date(2026, 1, 31, 14, 0, 0, 0, time.UTC).UnixNano()
+
+// growing is a leak that is told once, however often it happened.
+func growing() *Report {
+	g := Group{Rule: "fin-unanswered", Who: diagnose.ServerApp, Service: service, Count: 20_000, Longest: 521e9,
+		StillOpen: 12_000, Oldest: 521e9,
+		usual: &diagnose.Delays{N: 40, P50: 12e6, P95: 20e6, Max: 3e9}}
+	g = unsure(minutes(g, 250, 250, 250, 250, 750, 750, 750, 750, 1750, 1750, 1750, 1750), 20_000, 0)
+	r := reportOf(30_000, g)
+	r.Start, r.End = at14, at14+12*60*second
+	return r
+}
+
+// over is one that ended long before the capture did.
+func over() *Report {
+	g := Group{Rule: "fin-unanswered", Who: diagnose.ServerApp, Service: service, Count: 60, Longest: 8e9}
+	r := reportOf(100, minutes(g, 60, 0, 0))
+	r.Start, r.End = at14, at14+600*second
+	return r
+}
+
+// incident is what several rules tell of one.
+func incident() *Report {
+	client := netip.MustParseAddr("10.0.0.9")
+	leak := Group{Rule: "fin-unanswered", Who: diagnose.ClientApp, Service: service, Count: 60}
+	write := Group{Rule: "write-after-fin", Who: diagnose.ClientApp, Service: service, Count: 5}
+	leak.clients.add(client, true)
+	write.clients.add(client, true)
+	onset := Group{Rule: "synchronized-onset", Who: diagnose.ClientApp, Service: service, Count: 1, FlowCount: 60,
+		Example: diagnose.Finding{Verdict: "x", Aside: "Three clients began together.", Behind: 60}}
+	timer := Group{Rule: "idle-timeout-close", Who: diagnose.ServerApp, Service: service, Count: 1, FlowCount: 84,
+		Severity: diagnose.Warning, Confidence: diagnose.Certain,
+		Example: diagnose.Finding{Verdict: "y", Aside: "A timer is behind it.", Behind: 60}}
+	// What is behind few of the flows, or the same side's timer, is not.
+	rare, own := timer, timer
+	rare.Service, rare.Example.Behind, rare.Example.Aside = netip.MustParseAddrPort("10.0.0.7:80"), 1, "Wrong service."
+	own.Who, own.Example.Aside = diagnose.ClientApp, "Wrong side."
+	return reportOf(84, leak, onset, rare, own, timer, write)
+}
+
 func TestVerdict(t *testing.T) {
 	client := netip.MustParseAddr("10.0.0.9")
 	second := netip.MustParseAddrPort("10.0.0.2:80")
@@ -42,7 +107,9 @@ func TestVerdict(t *testing.T) {
 	single := Group{Rule: "fin-unanswered", Who: diagnose.ServerApp, Service: service, Count: 1,
 		Example: diagnose.Finding{Verdict: "It did not answer."}}
 	by := func(who diagnose.Party, c netip.Addr) Group {
-		return Group{Rule: "rst-unread-data", Who: who, Service: service, Client: c, Count: 3}
+		g := Group{Rule: "rst-unread-data", Who: who, Service: service, Count: 3}
+		g.clients.add(c, true)
+		return g
 	}
 	other := by(diagnose.ClientApp, client)
 	other.Service = second
@@ -61,8 +128,7 @@ func TestVerdict(t *testing.T) {
 			return r
 		}(), "No teardown problems in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
 		{"several", reportOf(1904, leak), "10.0.0.1:80 did not answer the client's FIN on 212 of 1,904 flows, " +
-			"the longest for 8m41s. The FINs were acknowledged, so the host was alive; the application did not close, " +
-			"and its sockets stay in CLOSE_WAIT."},
+			"the longest for 8m41s. The kernel acknowledged each FIN; the application does not close."},
 		{"one", reportOf(7, single), "It did not answer."},
 		{"clients", reportOf(7, by(diagnose.ClientApp, netip.Addr{})),
 			"Clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
@@ -70,6 +136,24 @@ func TestVerdict(t *testing.T) {
 		{"one client", reportOf(7, by(diagnose.ClientApp, client), other),
 			"10.0.0.9 closed with data unread, which sends an RST on 6 of 7 flows to 10.0.0.1:80 and 10.0.0.2:80. " +
 				"What the server had sent was not read."},
+		{"two clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 2)),
+			"10.0.1.1 and 10.0.1.2 closed with data unread, which sends an RST on 3 of 7 flows to 10.0.0.1:80. " +
+				"What the server had sent was not read."},
+		{"many clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 3)),
+			"3 clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
+				"What the server had sent was not read."},
+		{"more clients than are told apart", reportOf(7, crowd(by(diagnose.ClientApp, client), groupHosts+1)),
+			"More than 1,000 clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
+				"What the server had sent was not read."},
+		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
+			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
+			"The kernel acknowledged each FIN; the application does not close. " +
+			"Of 40 answers half came within about 12 ms, 95% within 20 ms, the last after 3 s."},
+		{"over", over(), "10.0.0.1:80 did not answer the client's FIN on 60 of 100 flows, from 14:00:00 to 14:00:59 UTC, " +
+			"the longest for 8 s. "},
+		{"an incident", incident(), "10.0.0.9 did not answer the server's FIN on 60 of 84 flows to 10.0.0.1:80. " +
+			"The kernel acknowledged each FIN; the application does not close. Three clients began together. " +
+			"A timer is behind it. They also sent data to a server that had closed already on 5 flows."},
 		{"nobody", reportOf(7, by(diagnose.Middlebox, netip.Addr{})),
 			"On 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by a middlebox)."},
 		{"possible", reportOf(7, unsure(leak, 0, 212)),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -29,12 +30,15 @@ type config struct {
 	count    uint64
 	duration time.Duration
 	until    instant
+	at       instant // of the state table; none when it is not asked for
 
 	snaplen, buffer int
 	noPromiscuous   bool
 	user            string
 
-	jsonl, md   string // file names, "-" for standard output, "" for none
+	// File names, "-" for standard output, "" for none.
+	jsonl, md, csv, prom string
+
 	allFindings bool
 	sha256      bool
 	time        string
@@ -52,13 +56,15 @@ type config struct {
 
 	help, version, listRules, listInterfaces bool
 	explain                                  string
+
+	cpuProfile, memProfile string // hidden flags, see profile.go
 }
 
 // raw is what the flags hold before they are checked.
 type raw struct {
-	read, only, ignore, separate                 []string
-	until, findings, profile, msl, ports, failOn string
-	numeric                                      bool
+	read, only, ignore, separate                     []string
+	until, at, findings, profile, msl, ports, failOn string
+	numeric                                          bool
 }
 
 func flagSet(c *config, w *raw) *pflag.FlagSet {
@@ -73,6 +79,7 @@ func flagSet(c *config, w *raw) *pflag.FlagSet {
 	f.Uint64VarP(&c.count, "count", "c", 0, "")
 	f.DurationVar(&c.duration, "for", 0, "")
 	f.StringVar(&w.until, "until", "", "")
+	f.StringVar(&w.at, "at", "", "")
 	f.StringSliceVar(&w.separate, "separate", nil, "")
 	f.IntVarP(&c.snaplen, "snaplen", "s", 256, "")
 	f.IntVarP(&c.buffer, "buffer", "B", 16384, "")
@@ -81,6 +88,8 @@ func flagSet(c *config, w *raw) *pflag.FlagSet {
 	f.BoolVarP(&w.numeric, "numeric", "n", false, "")
 	f.StringVar(&c.jsonl, "jsonl", "", "")
 	f.StringVar(&c.md, "md", "", "")
+	f.StringVar(&c.csv, "csv", "", "")
+	f.StringVar(&c.prom, "prom", "", "")
 	f.StringVar(&w.findings, "findings", "", "")
 	f.BoolVar(&c.sha256, "sha256", false, "")
 	f.StringVar(&c.time, "time", "utc", "")
@@ -100,6 +109,8 @@ func flagSet(c *config, w *raw) *pflag.FlagSet {
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "")
 	f.BoolVar(&c.version, "version", false, "")
 	f.BoolVarP(&c.help, "help", "h", false, "")
+	f.StringVar(&c.cpuProfile, "cpu-profile", "", "")
+	f.StringVar(&c.memProfile, "mem-profile", "", "")
 	return f
 }
 
@@ -117,6 +128,7 @@ func parse(args []string) (*config, error) {
 		c.operands(w, f.Args(), f.Changed("filter")),
 		c.judgement(w),
 		c.output(w),
+		c.times(w, f),
 		c.limits(w, f),
 	)
 }
@@ -176,7 +188,7 @@ func (c *config) judgement(w *raw) error {
 	}
 	c.profile = p
 	var err error
-	if c.rules, err = diagnose.Select(w.only, w.ignore); err != nil {
+	if c.rules, err = diagnose.Select(trimmed(w.only), trimmed(w.ignore)); err != nil {
 		return err
 	}
 	if c.explain != "" {
@@ -184,7 +196,7 @@ func (c *config) judgement(w *raw) error {
 			return fmt.Errorf("there is no rule %q (--rules lists them)", c.explain)
 		}
 	}
-	for _, s := range w.separate {
+	for _, s := range trimmed(w.separate) {
 		switch s {
 		case "vlan":
 			c.separateVLAN = true
@@ -195,6 +207,14 @@ func (c *config) judgement(w *raw) error {
 		}
 	}
 	return nil
+}
+
+// trimmed takes the blanks off the words of a list such as "a, b".
+func trimmed(list []string) []string {
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
 }
 
 func positive(flag, s string) (time.Duration, error) {
@@ -209,7 +229,7 @@ func ports(s string) (lo, hi uint16, err error) {
 	a, b, _ := strings.Cut(s, "-")
 	l, errL := strconv.ParseUint(a, 10, 16)
 	h, errH := strconv.ParseUint(b, 10, 16)
-	if errL != nil || errH != nil || l > h {
+	if errL != nil || errH != nil || l == 0 || l > h {
 		return 0, 0, fmt.Errorf("--ports %q is not a range such as 32768-60999", s)
 	}
 	return uint16(l), uint16(h), nil
@@ -217,11 +237,16 @@ func ports(s string) (lo, hi uint16, err error) {
 
 // output is where and how to report.
 func (c *config) output(w *raw) error {
-	if c.jsonl == "-" && c.md == "-" {
-		return errors.New("two reports on standard output: only one of --jsonl and --md can be '-'")
-	}
-	if c.jsonl != "" && c.jsonl == c.md {
-		return fmt.Errorf("--jsonl and --md both name %s", c.md)
+	outputs := c.outputs()
+	for i, a := range outputs {
+		for _, b := range outputs[i+1:] {
+			switch {
+			case a.name == "-" && b.name == "-":
+				return fmt.Errorf("two reports on standard output: only one of %s and %s can be '-'", a.flag, b.flag)
+			case filepath.Clean(a.name) == filepath.Clean(b.name):
+				return fmt.Errorf("%s and %s both name %s", a.flag, b.flag, b.name)
+			}
+		}
 	}
 	if w.findings != "" && w.findings != "all" {
 		return fmt.Errorf("--findings %q: it takes all", w.findings)
@@ -232,6 +257,40 @@ func (c *config) output(w *raw) error {
 		return err
 	}
 	return oneOf("--color", c.color, "auto", "always", "never")
+}
+
+// output is a report that is asked for and where it goes.
+type output struct{ flag, name string }
+
+// outputs lists them.
+func (c *config) outputs() []output {
+	all := []output{{"--jsonl", c.jsonl}, {"--md", c.md}, {"--csv", c.csv}, {"--prom", c.prom}}
+	return slices.DeleteFunc(all, func(o output) bool { return o.name == "" })
+}
+
+// text reports whether standard output gets the report for a terminal.
+func (c *config) text() bool {
+	return !slices.ContainsFunc(c.outputs(), func(o output) bool { return o.name == "-" })
+}
+
+// times are the instants that the flags name.
+func (c *config) times(w *raw, f *pflag.FlagSet) (err error) {
+	zone := time.UTC
+	if c.time == "local" {
+		zone = time.Local
+	}
+	for _, t := range [...]struct {
+		flag, given string
+		to          *instant
+	}{{"until", w.until, &c.until}, {"at", w.at, &c.at}} {
+		if t.given == "" && f.Changed(t.flag) {
+			return fmt.Errorf("--%s needs a time such as %s", t.flag, timeForms)
+		}
+		if *t.to, err = parseInstant("--"+t.flag, t.given, zone); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func oneOf(flag, s string, words ...string) error {
@@ -271,47 +330,5 @@ func (c *config) limits(w *raw, f *pflag.FlagSet) error {
 	default:
 		return fmt.Errorf("--fail-on %q: it takes error or warning", w.failOn)
 	}
-	var err error
-	c.until, err = parseInstant(w.until)
-	return err
-}
-
-// instant is a point in time as the command line gives it.
-type instant struct {
-	set      bool
-	relative bool  // to the first packet
-	ns       int64 // since 1970, or since the first packet
-}
-
-// at is the instant in ns since 1970, for an input that begins at start.
-func (i instant) at(start int64) int64 {
-	if i.relative {
-		return start + i.ns
-	}
-	return i.ns
-}
-
-func parseInstant(s string) (instant, error) {
-	if s == "" {
-		return instant{}, nil
-	}
-	if rest, ok := strings.CutPrefix(s, "+"); ok {
-		if d, err := time.ParseDuration(rest); err == nil {
-			return instant{set: true, relative: true, ns: int64(d)}, nil
-		}
-	}
-	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() > 1900 && t.Year() < 2200 {
-			return instant{set: true, ns: t.UnixNano()}, nil
-		}
-	}
-	if v, err := strconv.ParseFloat(s, 64); err == nil && v > -2e9 && v < 7e9 {
-		sec, frac, _ := strings.Cut(s, ".")
-		whole, errW := strconv.ParseInt(sec, 10, 64)
-		nano, errN := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
-		if errW == nil && errN == nil && whole >= 0 {
-			return instant{set: true, ns: whole*1e9 + nano}, nil
-		}
-	}
-	return instant{}, fmt.Errorf("--until %q is not a time such as 2026-01-31T14:10:00Z, 1769868600 or +10m", s)
+	return nil
 }

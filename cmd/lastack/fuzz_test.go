@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/lastack/lastack/internal/scenario"
@@ -15,6 +18,22 @@ import (
 // segment must be in exactly one flow, and every finding must name packets that
 // exist.
 func FuzzPipeline(f *testing.F) {
+	addTranscripts(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var out, errs bytes.Buffer
+		code := Main([]string{"--threads", "1", "--jsonl", "-", "-"}, bytes.NewReader(data), &out, &errs)
+		if code != exitOK && code != exitInput {
+			t.Fatalf("exit %d: %s", code, errs.String())
+		}
+		if code == exitInput && errs.Len() == 0 {
+			t.Error("exit 1 without a word")
+		}
+		checkLines(t, out.Bytes())
+	})
+}
+
+// addTranscripts has the fuzzer begin with every scenario.
+func addTranscripts(f *testing.F) {
 	files, err := filepath.Glob("../../testdata/scenarios/*/*.txt")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no transcripts to start from: %v", err)
@@ -30,16 +49,50 @@ func FuzzPipeline(f *testing.F) {
 		}
 		f.Add(s.Pcap())
 	}
+}
+
+// FuzzTables asks for the state tables of arbitrary bytes: the hosts must add up
+// to the sum, and the lines of a host be bounded.
+func FuzzTables(f *testing.F) {
+	addTranscripts(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var out, errs bytes.Buffer
-		code := Main([]string{"--threads", "1", "--jsonl", "-", "-"}, bytes.NewReader(data), &out, &errs)
-		if code != exitOK && code != exitInput {
+		args := []string{"-q", "--threads", "1", "--at", "+1s", "--csv", "-", "-"}
+		switch code := Main(args, bytes.NewReader(data), &out, &errs); {
+		case code == exitInput && out.Len() == 0:
+			return
+		case code != exitOK && code != exitInput:
 			t.Fatalf("exit %d: %s", code, errs.String())
 		}
-		if code == exitInput && errs.Len() == 0 {
-			t.Error("exit 1 without a word")
+		rows, err := csv.NewReader(&out).ReadAll()
+		if err != nil {
+			t.Fatal(err)
 		}
-		checkLines(t, out.Bytes())
+		lines := map[string]int{}
+		sums := map[string]int{} // by time: of all hosts, and less each host
+		for _, row := range rows[1:] {
+			lines[row[1]]++
+			for i, cell := range row[3:14] {
+				n, err := strconv.Atoi(cell)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if row[1] != "*" {
+					n = -n
+				}
+				sums[fmt.Sprint(row[0], " ", i)] += n
+			}
+		}
+		for host, n := range lines {
+			if n > 2050 || n != lines["*"] {
+				t.Errorf("%d lines of %s, %d of all", n, host, lines["*"])
+			}
+		}
+		for where, n := range sums {
+			if n != 0 && len(lines) <= 256 {
+				t.Errorf("at %s the hosts miss %d", where, n)
+			}
+		}
 	})
 }
 

@@ -102,6 +102,55 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// tableArgs ask for what the state tables are printed in.
+var tableArgs = [][]string{{"--csv", "-"}, {"--prom", "-"}, {"--csv", "-", "--msl", "3s"}}
+
+// outputOf runs the program and returns what it prints.
+func outputOf(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := Main(append([]string{"-q"}, args...), nil, &out, &errs); code != exitOK {
+		t.Fatalf("%v: exit %d: %s", args, code, errs.String())
+	}
+	return out.String()
+}
+
+// The state tables are the same for any number of threads, any order of files,
+// and for a file and its pieces.
+func TestTables(t *testing.T) {
+	for _, file := range corpus(t) {
+		parts := pieces(t, file, 10)
+		for _, args := range tableArgs {
+			want := outputOf(t, append(args, "--threads", "1", file)...)
+			for _, threads := range []string{"2", "8"} {
+				if got := outputOf(t, append(args, "--threads", threads, file)...); got != want {
+					t.Errorf("%s, %s threads: %s", file, threads, difference(want, got))
+				}
+			}
+			if parts == nil {
+				continue
+			}
+			slices.Reverse(parts)
+			if got := outputOf(t, append(args, parts...)...); got != want {
+				t.Errorf("%s in pieces: %s", file, difference(want, got))
+			}
+		}
+		for _, at := range []string{"+0", "+0.1", "+1s", "+30s", "+5m"} {
+			want := linesOf(t, "--threads", "1", "--at", at, file)
+			if got := linesOf(t, "--threads", "8", "--at", at, file); got != want {
+				t.Errorf("%s at %s, 8 threads: %s", file, at, difference(want, got))
+			}
+			if parts == nil {
+				continue
+			}
+			slices.Sort(parts)
+			if d := cmp.Diff(places(t, want, nil), places(t, linesOf(t, append([]string{"--at", at}, parts...)...), parts)); d != "" {
+				t.Errorf("%s at %s: -whole +pieces:\n%.3000s", file, at, d)
+			}
+		}
+	}
+}
+
 func difference(a, b string) string {
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range min(len(x), len(y)) {

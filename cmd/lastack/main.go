@@ -9,9 +9,21 @@ package main
 import (
 	"io"
 	"os"
+	"runtime/debug"
 )
 
-func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// collectAt is by how many percent the heap may grow between collections. It is
+// nearly all flows, which hold no pointers: a collection costs a few
+// milliseconds, while waiting until the heap has doubled costs as much memory
+// as the flows.
+const collectAt = 25
 
 // The exit codes, which scripts depend on.
 const (
@@ -49,7 +61,17 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		io.WriteString(stderr, usage)
 		return exitUsage
 	}
-	return analyse(cfg, stdin, stdout, say)
+	endProfiles, err := startProfiles(cfg)
+	if err != nil {
+		say.error(err)
+		return exitInput
+	}
+	code := analyse(cfg, stdin, stdout, say)
+	if err := endProfiles(); err != nil {
+		say.error(err)
+		return exitInput
+	}
+	return code
 }
 
 // printed is the exit code of having written to standard output. That nobody

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/csv"
 	"github.com/lastack/lastack/report/jsonl"
 	"github.com/lastack/lastack/report/md"
+	"github.com/lastack/lastack/report/prom"
 	"github.com/lastack/lastack/report/text"
 )
 
@@ -120,22 +122,41 @@ type printer struct {
 // final writes every report but the JSON lines.
 func (p *printer) final(r *report.Report) error {
 	err := p.files(r)
-	switch {
-	case p.cfg.md == "-":
-		return errors.Join(err, md.Write(p.stdout, r, p.clock))
-	case p.cfg.jsonl == "-":
+	for _, w := range p.whole() {
+		if w.name == "-" {
+			return errors.Join(err, w.write(p.stdout, r))
+		}
+	}
+	if p.cfg.jsonl == "-" {
 		return err
 	}
 	o := text.Options{Clock: p.clock, Color: p.color, All: p.cfg.allFindings}
 	return errors.Join(err, text.Write(p.stdout, r, o))
 }
 
-// files writes the reports that are files.
-func (p *printer) files(r *report.Report) error {
-	if p.cfg.md == "" || p.cfg.md == "-" {
-		return nil
+// whole is a report that is written at once, and its file.
+type whole struct {
+	name  string
+	write func(io.Writer, *report.Report) error
+}
+
+// whole lists them; the name is empty where one is not asked for.
+func (p *printer) whole() []whole {
+	return []whole{
+		{p.cfg.md, func(w io.Writer, r *report.Report) error { return md.Write(w, r, p.clock) }},
+		{p.cfg.csv, csv.Write},
+		{p.cfg.prom, prom.Write},
 	}
-	return replace(p.cfg.md, func(w io.Writer) error { return md.Write(w, r, p.clock) })
+}
+
+// files writes the reports that are files, each whatever becomes of the others.
+func (p *printer) files(r *report.Report) (err error) {
+	for _, o := range p.whole() {
+		if o.name != "" && o.name != "-" {
+			err = errors.Join(err, replace(o.name, func(w io.Writer) error { return o.write(w, r) }))
+		}
+	}
+	return err
 }
 
 // replace writes a file so that it is at every moment the old one or the new

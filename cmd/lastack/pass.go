@@ -32,6 +32,7 @@ type pass struct {
 	segment tcp.Segment
 	packets uint64 // that matched the filter
 	frames  uint64 // read
+	began   int64  // capture time of the first frame
 	first   int64  // earliest and latest capture time of any frame
 	last    int64
 	infos   []capture.Info // as of the last look
@@ -136,7 +137,10 @@ func (p *pass) late() bool {
 func (p *pass) take() (again bool) {
 	f := &p.frame
 	if p.frames == 1 {
-		p.first, p.last = f.At, f.At
+		p.began, p.first, p.last = f.At, f.At, f.At
+		if at := p.s.cfg.at; at.kind != 0 {
+			p.analysis.StatesAt(at.in(p.began))
+		}
 	}
 	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
 	ref := tcp.Ref(f.File, f.Number)
@@ -208,8 +212,8 @@ func (p *pass) end() int64 {
 			end = max(end, i.End)
 		}
 	}
-	if p.s.cfg.until.set {
-		end = max(end, p.s.cfg.until.at(p.first))
+	if u := p.s.cfg.until; u.kind != 0 && u.kind != atEnd {
+		end = max(end, u.in(p.began))
 	}
 	return end
 }
@@ -250,7 +254,7 @@ func (p *pass) hash() {
 func (t pair) String() string {
 	s := fmt.Sprintf("%s and %s hold the same traffic from two vantage points; ", t.names[0], t.names[1])
 	if t.apart {
-		return s + "they were analysed separately"
+		return s + "they were analysed separately, and what both hold counts twice"
 	}
 	return s + "they were merged, so that segments look retransmitted: give each its own run"
 }

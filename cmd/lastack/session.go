@@ -112,13 +112,15 @@ func isTerminal(w any) bool {
 
 // run analyses the input and writes the reports; the result is the exit code.
 func (s *session) run(stdout io.Writer) int {
-	for _, name := range []string{s.cfg.jsonl, s.cfg.md} {
-		if name != "" && name != "-" && sameFile(name, s.cfg.inputs) {
-			s.say.error(fmt.Errorf("%s is an input: it would be overwritten", name))
+	var unwritable []error
+	for _, o := range s.cfg.outputs() {
+		if o.name != "-" && sameFile(o.name, s.cfg.inputs) {
+			s.say.error(fmt.Errorf("%s is an input: it would be overwritten", o.name))
 			return exitUsage
 		}
+		unwritable = append(unwritable, writable(o.name))
 	}
-	if err := errors.Join(writable(s.cfg.jsonl), writable(s.cfg.md)); err != nil {
+	if err := errors.Join(unwritable...); err != nil {
 		s.say.error(err)
 		return exitInput
 	}
@@ -192,7 +194,7 @@ func (s *session) passes(filter *capture.Filter, stdout io.Writer) (*report.Repo
 
 // linesFailed ends the run when nobody can read what it was for.
 func (s *session) linesFailed(error) {
-	if s.cfg.md == "" {
+	if len(s.cfg.outputs()) == 1 {
 		s.stop()
 	}
 }
@@ -258,14 +260,15 @@ func onlyClosedPipes(err error) bool {
 
 // meta is what reports say about the run.
 func (s *session) meta() report.Meta {
-	return report.Meta{Version: version, Command: append([]string{"lastack"}, s.cfg.args...), Profile: s.cfg.profile}
+	return report.Meta{Version: version, Command: append([]string{"lastack"}, s.cfg.args...), Profile: s.cfg.profile, Clock: clock(s.cfg)}
 }
 
 // options are those of the analysis.
 func (s *session) options() report.Options {
 	o := report.Options{
 		Profile: s.cfg.profile, MaxFlows: s.cfg.maxFlows, Threads: s.cfg.threads, Rules: s.cfg.rules,
-		ListFindings: s.lines != nil, AllFindings: s.cfg.allFindings && s.lines != nil,
+		ListFindings: s.lines != nil, AllFindings: s.cfg.allFindings && (s.lines != nil || s.cfg.text()),
+		Series: s.cfg.csv != "" || s.cfg.prom != "",
 	}
 	if s.lines != nil {
 		o.Flows = s.lines.flowWriter()

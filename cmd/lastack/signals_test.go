@@ -112,7 +112,8 @@ func (c *child) said(text string) bool {
 func TestSignals(t *testing.T) {
 	dir := t.TempDir()
 	lines, doc := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.md")
-	c := start(t, "--jsonl", lines, "--md", doc, "-")
+	table, metrics := filepath.Join(dir, "out.csv"), filepath.Join(dir, "out.prom")
+	c := start(t, "--jsonl", lines, "--csv", table, "--prom", metrics, "--md", doc, "-")
 	if _, err := c.stdin.Write(transcript(t, 3).Pcap()); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,13 @@ func TestSignals(t *testing.T) {
 		b, err := os.ReadFile(doc)
 		return err == nil && bytes.Contains(b, []byte("fin-unanswered"))
 	})
+	c.until(t, syscall.SIGUSR2, func() bool { // the last of the files
+		b, err := os.ReadFile(metrics)
+		return err == nil && bytes.Contains(b, []byte(`lastack_sockets{host="*",state="FIN_WAIT_2"} 1`))
+	})
+	if b, err := os.ReadFile(table); err != nil || !bytes.Contains(b, []byte("\n2024-03-01T12:01:00.500000000Z,*,1,0,1,3,0,0,0,1,1,0,0,0,")) {
+		t.Errorf("the series as of now: %v\n%s", err, b)
+	}
 	b, err := os.ReadFile(lines)
 	if err != nil {
 		t.Fatal(err)

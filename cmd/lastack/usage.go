@@ -29,8 +29,7 @@ Input:
     -c, --count N               Stop after N packets.
         --for DURATION          Stop after that time (90s, 10m).
         --until TIME            The capture ran until then, although its last
-                                packet is earlier: 2026-01-31T14:10:00Z, seconds
-                                since 1970, or +DURATION from the first packet.
+                                packet is earlier.
         --separate vlan,tunnel  Tell equal addresses apart by VLAN or tunnel.
 
 Live capture:
@@ -43,7 +42,15 @@ Live capture:
 Reports; without any, text on standard output:
         --jsonl FILE            JSON lines, one for each connection and finding.
         --md FILE               Markdown for an incident document.
+        --csv FILE              How many sockets each host held in each state, and
+                                came into it per second, each second; in a long
+                                capture each 2, 4, 8... of them: at most 2,050
+                                lines a host, 256 hosts, and '*' for all.
+        --prom FILE             Prometheus metrics, for node_exporter's textfiles
+                                (it reads *.prom).
                                 One FILE may be '-': it replaces the text.
+        --at TIME               Print the state table (netstat from packets) of
+                                that moment; 'end' is the capture's end.
         --findings all          List every finding, not the first 1,000 of each.
         --sha256                Name each input's SHA-256 (always with --md).
         --time WHEN             utc, local, epoch or relative.
@@ -70,6 +77,9 @@ Running:
         --version               Print the version.
     -h, --help                  Print this.
 
+TIME is 2026-01-31T14:10:00Z (without a zone: in that of --time), 14:10:00 in
+the capture, seconds since 1970, or +90s from the first packet.
+
 Interrupt once to end the input and see the report, twice to quit. SIGUSR1 says
 how far it is; SIGUSR2 writes the reports that are files as of now.
 
@@ -80,6 +90,7 @@ Examples:
     $ lastack web.pcap
     $ lastack --jsonl flows.jsonl --md incident.md dump-*.pcapng.gz
     $ lastack -r web.pcap host 10.0.3.7 and port 8443
+    $ lastack --at 14:10:00 --csv states.csv web.pcap
     $ sudo lastack -i any --for 10m
     $ ssh web7 tcpdump -U -w - tcp | lastack -
 `

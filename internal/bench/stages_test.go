@@ -101,11 +101,11 @@ func newTable(done func(*reassembly.Flow)) *reassembly.Table {
 // track steps a table through segments and sweeps it every second of event
 // time, as an analysis does.
 func track(t *reassembly.Table, segments []tcp.Segment) {
-	swept := int64(0)
+	swept, all := int64(0), reassembly.Together(t)
 	for i := range segments {
 		s := &segments[i]
 		if s.At-swept >= 1e9 {
-			t.Sweep(s.At - 1)
+			all.Sweep(s.At - 1)
 			swept = s.At
 		}
 		t.Step(s)
@@ -164,7 +164,7 @@ func BenchmarkStages(b *testing.B) {
 		{"track", func(_ *testing.B, m *material) {
 			t := newTable(func(*reassembly.Flow) {})
 			track(t, m.segments)
-			t.Finish(m.end)
+			reassembly.Together(t).Finish(m.end)
 		}},
 		{"diagnose", func(b *testing.B, m *material) { m.analyse(b, nil) }},
 		{"render", func(b *testing.B, m *material) { m.analyse(b, jsonl.New(io.Discard)) }},

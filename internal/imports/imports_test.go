@@ -35,9 +35,11 @@ var own = map[string][]string{
 	"report/text":        renderer,
 	"report/jsonl":       renderer,
 	"report/md":          renderer,
+	"report/csv":         renderer,
+	"report/prom":        renderer,
 	"cmd/lastack": {
 		"reassembly", "reassembly/capture", "reassembly/decode", "reassembly/tcp",
-		"report", "report/diagnose", "report/jsonl", "report/md", "report/text",
+		"report", "report/csv", "report/diagnose", "report/jsonl", "report/md", "report/prom", "report/text",
 	},
 }
 
@@ -58,6 +60,8 @@ var modules = map[string]foreign{
 	"github.com/spf13/pflag": {"flags as people know them: -r FILE, --read=FILE, in any order",
 		[]string{"cmd/lastack", "internal/lab/cmd/lastack-lab", "internal/bench/cmd/lastack-bench"}},
 	"github.com/schollz/progressbar/v3":        {"how far it is, on a terminal", []string{"cmd/lastack"}},
+	"github.com/prometheus/client_golang":      {"metrics as Prometheus wants them", []string{"report/prom"}},
+	"github.com/prometheus/common":             {"the text format of its metrics", []string{"report/prom", "test"}},
 	"golang.org/x/term":                        {"whether there is a terminal", []string{"cmd/lastack"}},
 	"golang.org/x/sys":                         {"network namespaces and sockets of the lab", []string{"internal/lab", "test"}},
 	"github.com/google/go-cmp":                 {"differences that can be read", []string{"test"}},
@@ -71,7 +75,7 @@ var modules = map[string]foreign{
 // the time of day.
 var pure = []string{
 	"fsm", "reassembly", "reassembly/tcp", "reassembly/compat", "reassembly/decode",
-	"report", "report/diagnose", "report/text", "report/jsonl", "report/md",
+	"report", "report/diagnose", "report/text", "report/jsonl", "report/md", "report/csv", "report/prom",
 }
 
 var impure = []string{"os", "os/exec", "os/signal", "net", "net/http", "log", "log/slog", "syscall", "embed", "plugin", "C"}

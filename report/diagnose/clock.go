@@ -41,7 +41,7 @@ func (s *idleCloses) clock(f *reassembly.Flow) {
 		return
 	}
 	for _, side := range []tcp.Side{tcp.SideA, tcp.SideB} {
-		if d := f.Endpoint(side); d.Timestamps && d.LastRef != 0 {
+		if d := f.Endpoint(side); d.Timestamps && d.LastRef != 0 && d.RST == 0 {
 			k := serviceOf(f)
 			k.host, k.side = addressOf(f, side), roleSide(f, side)
 			s.clocks.at(k).note(stamp{d.LastAt, d.LastTSVal, d.LastRef})
@@ -57,17 +57,68 @@ func (s *idleCloses) clock(f *reassembly.Flow) {
 func (s *idleCloses) rate(k place) int64 {
 	k = k.whole()
 	k.side = k.side.other()
-	c := s.clocks.cells[k]
-	const usual = 1000
-	if c == nil || c.last.at-c.first.at < 1e9 {
-		return usual
+	c := s.clocks.get(k)
+	if c == nil {
+		return usualRate
 	}
-	ticks := int64(int32(c.last.val - c.first.val))
-	for _, hz := range []int64{100, 250, 300, usual} {
-		want := (c.last.at - c.first.at) / 1e6 * hz / 1000
-		if off := max(ticks-want, want-ticks); off <= want/100+2 {
+	if hz := fitRate(c.last.val-c.first.val, c.last.at-c.first.at); hz != 0 {
+		return hz
+	}
+	return usualRate
+}
+
+// usualRate is the rate of most clocks, ticks a second.
+const usualRate = 1000
+
+// fitRate is the usual rate at which a clock makes so many ticks in ns, 0 when
+// none fits or the time is too short to tell.
+func fitRate(ticks uint32, ns int64) int64 {
+	if ns < 1e9 {
+		return 0
+	}
+	n := int64(int32(ticks))
+	for _, hz := range []int64{100, 250, 300, usualRate} {
+		want := ns / 1e6 * hz / 1000
+		if off := max(n-want, want-n); off <= want/100+2 {
 			return hz
 		}
 	}
-	return usual
+	return 0
+}
+
+// flowRate is the rate of a side's clock as one connection tells it: from its
+// SYN or SYN-ACK to its last segment. 0 where that does not tell.
+func flowRate(f *reassembly.Flow, s tcp.Side) int64 {
+	d, at := f.Endpoint(s), f.Handshake.FirstSYN
+	if s != f.Client {
+		at = f.Handshake.SYNACK
+	}
+	if !d.Timestamps || !d.HasSYNTSVal || d.RST > 0 || at == 0 {
+		return 0
+	}
+	return fitRate(d.LastTSVal-d.SYNTSVal, d.LastAt-at)
+}
+
+// heard is how long before its FIN a side had last heard of the other, by the
+// other's own clock (RFC 7323 §3): from the value that the FIN echoes to that of
+// the other's last segment, in ticks, of which those after the FIN, which lasted
+// after ns, are no part.
+func heard(f *reassembly.Flow, closer tcp.Side) (ticks, after int64, ok bool) {
+	d, p := f.Endpoint(closer), f.Endpoint(closer.Other())
+	if !d.Timestamps || !p.Timestamps || !sentFIN(f, closer) || d.TSEcr == 0 || p.RST > 0 || p.LastAt < d.FINAt {
+		return 0, 0, false
+	}
+	ticks = int64(int32(p.LastTSVal - d.TSEcr))
+	return ticks, p.LastAt - d.FINAt, ticks > 0
+}
+
+// heardNS is the same in ns, where the one connection tells the clock's rate,
+// which comes with it.
+func heardNS(f *reassembly.Flow, closer tcp.Side) (ns, hz int64, ok bool) {
+	ticks, after, ok := heard(f, closer)
+	if hz = flowRate(f, closer.Other()); !ok || hz == 0 {
+		return 0, 0, false
+	}
+	ns = ticks*1e9/hz - after
+	return ns, hz, ns > 0
 }

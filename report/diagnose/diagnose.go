@@ -91,8 +91,11 @@ type Finding struct {
 	Service    netip.AddrPort // the server's address and port
 	Time       int64          // when the phenomenon began
 	Duration   int64          // how long it lasted; 0 when that means nothing
+	Slot       int            // of Duration, where Delays decide at the end whether it stands; else 0
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
+	Aside      string         // a whole sentence: what it adds to findings that it lies behind
+	Behind     uint64         // of so many flows with such findings
 	Evidence   []Evidence     // never empty, in packet order
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
@@ -129,7 +132,8 @@ type Rule struct {
 	Muted bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
-	// has New instead, or besides, and replaces what Explains says.
+	// has New instead, and replaces what Explains says; one that must know what is
+	// usual before a finding stands has both.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
 	// New makes a collector for a rule over many flows.
 	New func() Collector

@@ -18,6 +18,7 @@ func finAnsweredLate() Rule {
 			checkAnsweredLate(c, f, tcp.SideA, emit)
 			checkAnsweredLate(c, f, tcp.SideB, emit)
 		},
+		New: func() Collector { return &answers{} },
 	}
 }
 
@@ -29,8 +30,9 @@ const finAnsweredLateDoc = `What it means
 
 Signature
   FIN, an acknowledgement that covers it, and the other side's own FIN more than
-  one second after that, with no payload between them. It is measured within the
-  one connection: whether the same service usually answers as late is not asked.
+  one second after that, with no payload between them; and where the same side
+  of the service answered at least twenty FINs, more than ten times as late as
+  half of them. How late they all came is told with the group.
   Certain from 3 s, likely below, possible below ten round trips: a few FINs
   lost before the tap could look the same.
 
@@ -39,6 +41,7 @@ Look-alikes
   A FIN that arrived late because its first copies were lost: the time counts
   from the last copy before the acknowledgement.
   Payload that still had to be delivered: it comes before the second FIN.
+  A service that always takes so long, by design: its own median tells.
   An answer so late that the closer had given up: late-close-reset.
   No answer as long as the capture ran: fin-unanswered.
 
@@ -68,28 +71,14 @@ const (
 // late.
 func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
-	d, p := f.Endpoint(s), f.Endpoint(o)
-	if !sentFIN(f, s) || !sentFIN(f, o) || !p.FINAcksPeer || d.FINAcksPeer {
-		return
-	}
 	if kindOfReset(c, f) == resetLate {
 		return // late-close-reset tells it
 	}
-	since := closedSince(f, s)
-	seen := d.FINAckRef != 0 && d.FINAckRef != p.FINRef && d.FINAckAt < p.FINAt
-	if seen {
-		since = d.FINAckAt
+	since, seen, ok := answerDue(f, s)
+	if !ok {
+		return
 	}
-	if d.HalfCloseAlive || p.DataAfterPeerFIN > 0 || p.LastData > since {
-		return // it had not finished
-	}
-	if m := lastMark(f, o, reassembly.RepeatAfterFIN); m != nil {
-		since = max(since, m.At) // payload had to be delivered first
-	}
-	if m := lastMark(f, s, reassembly.ZeroWindow); m != nil && m.At > p.LastData {
-		return // so had what waited behind a closed window
-	}
-	late := p.FINAt - since
+	late := f.Endpoint(o).FINAt - since
 	if late < answeredLate {
 		return
 	}
@@ -109,10 +98,36 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 		how = "acknowledged"
 		n = newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), finEvidence(f, o))
 	}
-	n.Duration = late
+	n.Duration, n.Slot = late, 1+delaySlot(late)
 	n.Verdict = fmt.Sprintf("%s %s the %s's FIN and sent its own only %s later: its application closed late",
 		f.Addr(o), how, role(f, s), Span(late))
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
+}
+
+// answerDue is from when on the other side could have answered the FIN of side
+// s, and whether its acknowledgement of the FIN was seen. It is false where the
+// other side did not answer, or had something to send before.
+func answerDue(f *reassembly.Flow, s tcp.Side) (since int64, seen, ok bool) {
+	o := s.Other()
+	d, p := f.Endpoint(s), f.Endpoint(o)
+	if !sentFIN(f, s) || !sentFIN(f, o) || !p.FINAcksPeer || d.FINAcksPeer {
+		return 0, false, false
+	}
+	since = closedSince(f, s)
+	seen = d.FINAckRef != 0 && d.FINAckRef != p.FINRef && d.FINAckAt < p.FINAt
+	if seen {
+		since = d.FINAckAt
+	}
+	if d.HalfCloseAlive || p.DataAfterPeerFIN > 0 || p.LastData > since {
+		return 0, false, false // it had not finished
+	}
+	if m := lastMark(f, o, reassembly.RepeatAfterFIN); m != nil {
+		since = max(since, m.At) // payload had to be delivered first
+	}
+	if m := lastMark(f, s, reassembly.ZeroWindow); m != nil && m.At > p.LastData {
+		return 0, false, false // so had what waited behind a closed window
+	}
+	return since, seen, true
 }

@@ -169,7 +169,8 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 		if span >= 1e6 {
 			later = Span(span) + " later"
 		}
-		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s", f.Addr(o), fact, later)
+		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s: the socket was in CLOSE_WAIT, and whether the application closes it was not seen",
+			f.Addr(o), fact, later)
 	}
 	gone := ""
 	if f.Reset.Ref != 0 {

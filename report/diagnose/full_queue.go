@@ -244,7 +244,7 @@ func (s *fullQueues) spells(keys []place) (out []spell) {
 		seen = 0
 	}
 	for _, k := range keys {
-		c := s.cells.cells[k]
+		c := s.cells.get(k)
 		for m := c.dropped | c.answered; m != 0; m &= m - 1 {
 			bit, at := m&-m, k.slot*queueSlot+int64(bits.TrailingZeros64(m))*queueMoment
 			if c.answered&bit != 0 {
@@ -267,7 +267,7 @@ func (s *fullQueues) spells(keys []place) (out []spell) {
 func (s *fullQueues) waiting(keys []place, x *spell) {
 	served := int64(0) // the end of the last moment before the spell
 	for _, k := range keys {
-		for m := s.cells.cells[k].served; m != 0; m &= m - 1 {
+		for m := s.cells.get(k).served; m != 0; m &= m - 1 {
 			if at := k.slot*queueSlot + int64(bits.TrailingZeros64(m)+1)*queueMoment; at <= x.to {
 				served = max(served, at)
 			}
@@ -275,7 +275,7 @@ func (s *fullQueues) waiting(keys []place, x *spell) {
 	}
 	alive := false
 	for _, k := range keys {
-		for _, h := range s.cells.cells[k].held {
+		for _, h := range s.cells.get(k).held {
 			if h.from < served || h.from > x.from+queueMoment || h.until < x.lastSYN {
 				continue
 			}
@@ -293,7 +293,7 @@ func (s *fullQueues) overflow(keys []place, all []spell, end int64) (d Finding, 
 	first, last := all[0].from, all[len(all)-1].to
 	var silent flowCell
 	for _, k := range keys {
-		for _, x := range s.cells.cells[k].silent.seen {
+		for _, x := range s.cells.get(k).silent.seen {
 			if first <= x.at && x.at <= last {
 				silent.add(x)
 			}

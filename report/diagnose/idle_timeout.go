@@ -92,6 +92,7 @@ type idleCell struct {
 	longest  int64
 	resets   uint64 // of them, closed by RST
 	harmed   uint64 // of them, not noticed by the other side
+	after    int64  // of those in ticks: ns from the close to the packet that tells, summed up
 }
 
 func (c *idleCell) merge(o *idleCell) {
@@ -102,6 +103,7 @@ func (c *idleCell) merge(o *idleCell) {
 	c.sum += o.sum
 	c.resets += o.resets
 	c.harmed += o.harmed
+	c.after += o.after
 	c.flowCell.merge(&o.flowCell)
 }
 
@@ -112,7 +114,6 @@ func (c *idleCell) take(x sighting, length int64, reset, harmed bool) {
 		c.shortest = length
 	}
 	c.longest = max(c.longest, length)
-	c.sum += length / 1000
 	if reset {
 		c.resets++
 	}
@@ -138,20 +139,52 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	k := serviceOf(f)
 	k.side = x.side
 	reset := f.Endpoint(side).FINRef == 0
-	if since, ref, by := lastUse(f, side, at); since != 0 {
-		if gap := at - since; gap >= leastIdle {
-			x.since, x.sinceRef, x.sinceBy = since, ref, roleSide(f, by)
-			k.slot = idleSlot(gap)
-			s.cells.at(k).take(x, gap, reset, harmed)
+	since, sinceRef, by := lastUse(f, side, at)
+	if since == 0 || unseen(f) {
+		// Where the capture lacks payload, or the beginning, timestamps tell.
+		if last, ok := heardAt(f, side); ok {
+			x.since, x.sinceRef, x.sinceBy = x.at, x.ref, x.side
+			x.at, x.ref, x.side = last.At, last.Ref, roleSide(f, side.Other())
+			if ns, _, ok := heardNS(f, side); ok {
+				s.note(k, x, ns, reset, harmed)
+				return
+			}
+			if ticks, after, _ := heard(f, side); f.Midstream && since == 0 && after <= leastIdle/4 {
+				k.host, k.slot = addressOf(f, side.Other()), idleSlot(ticks)
+				c := s.unseen.at(k)
+				c.sum, c.after = c.sum+ticks, c.after+after
+				c.take(x, ticks, reset, harmed)
+				return
+			}
+			x.at, x.ref, x.side = x.since, x.sinceRef, x.sinceBy
 		}
-		return
 	}
-	if ticks, ack, ok := idleTicks(f, side); ok {
-		x.since, x.sinceRef, x.sinceBy = x.at, x.ref, x.side
-		x.at, x.ref, x.side = ack.At, ack.Ref, roleSide(f, side.Other())
-		k.host, k.slot = addressOf(f, side.Other()), idleSlot(ticks)
-		s.unseen.at(k).take(x, ticks, reset, harmed)
+	if since != 0 {
+		x.since, x.sinceRef, x.sinceBy = since, sinceRef, roleSide(f, by)
+		s.note(k, x, at-since, reset, harmed)
 	}
+}
+
+// note counts a close after an idle time of that many ns.
+func (s *idleCloses) note(k place, x sighting, gap int64, reset, harmed bool) {
+	if gap >= leastIdle {
+		k.slot = idleSlot(gap)
+		c := s.cells.at(k)
+		c.sum += gap / 1000
+		c.take(x, gap, reset, harmed)
+	}
+}
+
+// unseen reports that payload was acknowledged which the capture does not hold:
+// the last of it may have been the last use.
+func unseen(f *reassembly.Flow) bool { return f.Ends[0].AckedUnseen+f.Ends[1].AckedUnseen > 0 }
+
+// heardAt is the packet whose timestamp tells when the closer had last heard of
+// the other side.
+func heardAt(f *reassembly.Flow, closer tcp.Side) (e Evidence, ok bool) {
+	p := f.Endpoint(closer.Other())
+	_, _, ok = heard(f, closer)
+	return Evidence{Ref: p.LastRef, At: p.LastAt, Side: closer.Other()}, ok
 }
 
 // firstClose is the side that closed first, or aborted an open connection, and
@@ -193,20 +226,6 @@ func lastUse(f *reassembly.Flow, closer tcp.Side, at int64) (since int64, ref tc
 	return since, ref, by
 }
 
-// idleTicks is how long the connection was idle before a FIN by the clock of
-// the other side: from its value that the FIN echoes to that in its
-// acknowledgement of the FIN (RFC 7323 §3), in ticks. Only a connection of
-// which nothing came after that acknowledgement still has both.
-func idleTicks(f *reassembly.Flow, closer tcp.Side) (ticks int64, ack Evidence, ok bool) {
-	d, p := f.Endpoint(closer), f.Endpoint(closer.Other())
-	if !f.Midstream || !d.Timestamps || !p.Timestamps || d.LastRef != d.FINRef || !d.FINAcked ||
-		d.FINAckRef == 0 || p.LastRef != d.FINAckRef || p.LastTSEcr != d.LastTSVal {
-		return 0, ack, false
-	}
-	ticks = int64(int32(p.LastTSVal - d.LastTSEcr))
-	return ticks, finAckEvidence(f, closer), ticks > 0
-}
-
 // Merge adds another collector's counts.
 func (s *idleCloses) Merge(o Collector) {
 	p := o.(*idleCloses)
@@ -221,15 +240,16 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 	all := sketch[idleCell, *idleCell]{}
 	all.merge(&s.cells)
 	for _, k := range s.unseen.places() {
-		c := s.unseen.cells[k]
+		c := s.unseen.get(k)
 		hz := s.rate(k)
-		timed := *c
-		timed.sum, timed.shortest, timed.longest = c.sum*1000/hz*1e6/1e3, c.shortest*1e9/hz, c.longest*1e9/hz
+		timed, after := *c, c.after/int64(c.n)
+		timed.sum = c.sum*1e6/hz - c.after/1e3
+		timed.shortest, timed.longest = c.shortest*1e9/hz-after, c.longest*1e9/hz-after
 		if timed.shortest < leastIdle {
 			continue
 		}
 		k.host, k.slot = [16]byte{}, idleSlot(timed.shortest)
-		mine := all.cells[k]
+		mine := all.get(k)
 		if mine == nil {
 			mine = all.put(k)
 		}
@@ -255,10 +275,10 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	total := uint64(0)
 	for i, k := range slots {
 		pair := idleCell{}
-		pair.merge(all.cells[k])
+		pair.merge(all.get(k))
 		total += pair.n
 		if i+1 < len(slots) && slots[i+1].slot == k.slot+1 {
-			pair.merge(all.cells[slots[i+1]])
+			pair.merge(all.get(slots[i+1]))
 		}
 		if pair.n > best.n {
 			best = pair
@@ -299,33 +319,52 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	if k.side == serverRole {
 		owner = k.addr().String()
 	}
-	d.Verdict = fmt.Sprintf("%s %s connections that were idle for %s: %s of them, after %s to %s; the timer is the %s's%s",
-		owner, did, idleWords(mean), count(best.n), Span(best.shortest), Span(best.longest), name, knownTimer(mean))
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle: %s of them, after %s; the timer is the %s's",
+		owner, did, tenthsOf(mean), count(best.n), spread(best.shortest, best.longest), name)
+	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, tenthsOf(mean)), best.harmed
+	if who := knownTimer(mean); who != "" {
+		d.Verdict += ", a default of " + who
+		d.Aside += ", a default of " + who
+	}
+	d.Aside += "."
 	if best.harmed > 0 {
 		d.Verdict += fmt.Sprintf(", and the %s did not notice %s", other, times(uint32(min(best.harmed, math.MaxUint32))))
 	}
 	return d, true
 }
 
-// idleWords rounds an idle time as people set timers.
-func idleWords(ns int64) string { return "about " + Span((ns+50e6)/100e6*100e6) }
+// spread is "30 s", or "29.9 s to 30.1 s".
+func spread(shortest, longest int64) string {
+	if a, b := Span(shortest), Span(longest); a != b {
+		return a + " to " + b
+	}
+	return Span(shortest)
+}
 
-// knownTimer names who is known to have a default near a length, if anybody.
+// knownTimer names who is known to have a default near a length in ns, "" if
+// nobody. All of them can be configured.
 func knownTimer(ns int64) string {
+	names, _ := timerNear(ns)
+	return names
+}
+
+// timerNear is the timer near a length in ns: who has it as a default, and the
+// timer itself in seconds.
+func timerNear(ns int64) (names string, seconds int64) {
 	for _, k := range []struct {
 		seconds int64
 		names   string
 	}{
 		{5, "Apache httpd and Node.js"}, {10, "MySQL's connect_timeout"}, {15, "older Apache httpd and some proxies"},
-		{30, "many proxies and HTTP servers"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
+		{30, "many proxies"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
 		{240, "Azure Load Balancer"}, {300, "many pools and proxies"}, {350, "AWS Network Load Balancer and NAT Gateway"},
 		{600, "HikariCP's idleTimeout and Google's load balancers"}, {900, "several firewalls"}, {3600, "many firewalls, and Envoy"},
 		{28800, "MySQL's wait_timeout"},
 	} {
 		d := k.seconds * 1e9
 		if off := max(ns-d, d-ns); off <= max(d*3/100, 300e6) {
-			return fmt.Sprintf(", %d s being a default of %s", k.seconds, k.names)
+			return k.names, k.seconds
 		}
 	}
-	return ""
+	return "", 0
 }

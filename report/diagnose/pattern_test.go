@@ -21,7 +21,7 @@ func TestSketchIsBounded(t *testing.T) {
 			t.Fatalf("%d places and %d spare cells after %d", len(s.cells), len(s.spare), i)
 		}
 	}
-	if c := s.cells[busy]; c == nil || c.n != 2000 || len(c.seen) != flowsNamed || c.seen[19].at != 19*50 {
+	if c := s.get(busy); c == nil || c.n != 2000 || len(c.seen) != flowsNamed || c.seen[19].at != 19*50 {
 		t.Errorf("the busy place holds %+v", c)
 	}
 }
@@ -103,7 +103,8 @@ func TestStaysAreExact(t *testing.T) {
 // and never above, and the memory has a bound.
 func TestFoldedStays(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
-	all := randomStays(rng, 6*recentStays, 200e9)
+	const n, seconds = 3 * recentStays, 200
+	all := randomStays(rng, n, seconds*1e9)
 	var s, half stays
 	for i, x := range all {
 		if i%2 == 0 {
@@ -122,8 +123,9 @@ func TestFoldedStays(t *testing.T) {
 	if !near(l.peakWait, wait) || !near(l.peakUse, use) {
 		t.Errorf("%d in TIME_WAIT and %d in use, want about %d and %d", l.peakWait, l.peakUse, wait, use)
 	}
-	if l.rate < 15 || l.rate > 30 {
-		t.Errorf("%v per second enter TIME_WAIT: %+v", l.rate, l)
+	// Three of four enter TIME_WAIT, most often at the peak.
+	if mean := n * 3 / 4. / seconds; l.rate < 0.9*mean || l.rate > 2*mean {
+		t.Errorf("%v per second enter TIME_WAIT, %v on the average: %+v", l.rate, mean, l)
 	}
 }
 

@@ -127,7 +127,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 	k := keys[from].whole()
 	var sum burstCell
 	for _, slot := range keys[from:to] {
-		sum.merge(s.bursts.cells[slot])
+		sum.merge(s.bursts.get(slot))
 	}
 	if sum.n < burstLeast || 5*sum.n < 4*s.around(keys, k, &sum) {
 		return d, false
@@ -144,7 +144,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 	for slot := sum.min / 1e9; slot <= (sum.max+refusedSoon)/1e9; slot++ {
 		at := k
 		at.slot = slot
-		c := s.refused.cells[at]
+		c := s.refused.get(at)
 		if c == nil || c.max < sum.min || len(c.seen) == 0 {
 			continue
 		}
@@ -165,7 +165,7 @@ func (s *listenerResets) around(keys []place, k place, burst *burstCell) (n uint
 	first.slot = (burst.min - burstMost) / burstSlot
 	from, _ := slices.BinarySearchFunc(keys, first, place.compare)
 	for _, slot := range keys[from:] {
-		c := s.bursts.cells[slot]
+		c := s.bursts.get(slot)
 		if slot.whole() != k || c.min > burst.max+burstMost {
 			break
 		}

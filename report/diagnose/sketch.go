@@ -3,8 +3,9 @@ package diagnose
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
-	"maps"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -118,42 +119,106 @@ type cell[C any] interface {
 }
 
 // sketchPlaces bounds the places of one sketch.
-const sketchPlaces = 256
+const sketchPlaces = 1024
 
 // sketch is a bounded table of cells. When it is full it lets the lighter half
 // go, so that a scan over many places cannot displace a busy one. The zero
 // value is empty.
+//
+// Every flow meets several sketches, so they are tables of their own and no
+// maps: open addressing over numbers of cells, which lie in order of arrival.
 type sketch[C any, P cell[C]] struct {
-	cells map[place]P
+	keys  []place
+	cells []P      // by key
+	slots []uint64 // the upper half of a hash, and a cell's number from 1
 	spare []P
 	// weights and equal are of prune, kept for their memory.
 	weights []uint64
 	equal   []place
 }
 
+// hash is the same in every run: what is let go must be.
+func (p *place) hash() uint64 {
+	le := binary.LittleEndian
+	h := fold(le.Uint64(p.host[:8])^0x9e3779b97f4a7c15, le.Uint64(p.service[:8])^0xa0761d6478bd642f)
+	h = fold(h^le.Uint64(p.host[8:]), le.Uint64(p.service[8:])^0xe7037ed1a0b428db)
+	return fold(h^uint64(p.slot), uint64(p.tag)<<32^uint64(p.port)<<16^uint64(p.side)^0x8ebc6af09c88c6e3)
+}
+
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// find is the slot of a place, and the number of its cell; -1 when it has none,
+// and then the slot is the one to put it into. There must be slots.
+func (s *sketch[C, P]) find(k *place, hash uint64) (slot uint64, n int) {
+	mask := uint64(len(s.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		v := s.slots[i]
+		if v == 0 {
+			return i, -1
+		}
+		if n := int(uint32(v)) - 1; v>>32 == hash>>32 && s.keys[n] == *k {
+			return i, n
+		}
+	}
+}
+
+// get is the cell of a place, nil if there is none.
+func (s *sketch[C, P]) get(k place) P { return s.seek(&k, k.hash()) }
+
+func (s *sketch[C, P]) seek(k *place, hash uint64) P {
+	if len(s.slots) > 0 {
+		if _, n := s.find(k, hash); n >= 0 {
+			return s.cells[n]
+		}
+	}
+	return nil
+}
+
 // at is the cell of a place, made if there is none yet.
 func (s *sketch[C, P]) at(k place) P {
-	if c := s.cells[k]; c != nil {
+	hash := k.hash()
+	if c := s.seek(&k, hash); c != nil {
 		return c
 	}
 	if len(s.cells) >= sketchPlaces {
 		s.prune()
 	}
-	return s.put(k)
+	return s.make(&k, hash)
 }
 
-func (s *sketch[C, P]) put(k place) P {
-	if s.cells == nil {
-		s.cells = map[place]P{}
-	}
+// put makes the cell of a place that has none.
+func (s *sketch[C, P]) put(k place) P { return s.make(&k, k.hash()) }
+
+func (s *sketch[C, P]) make(k *place, hash uint64) P {
 	var c P
 	if n := len(s.spare); n > 0 {
 		c, s.spare = s.spare[n-1], s.spare[:n-1]
 	} else {
 		c = new(C)
 	}
-	s.cells[k] = c
+	s.add(k, hash, c)
 	return c
+}
+
+func (s *sketch[C, P]) add(k *place, hash uint64, c P) {
+	s.keys, s.cells = append(s.keys, *k), append(s.cells, c)
+	if 2*len(s.keys) > len(s.slots) {
+		s.slots = make([]uint64, max(8, 2*len(s.slots)))
+		for i := range s.keys {
+			s.fill(&s.keys[i], s.keys[i].hash(), i)
+		}
+		return
+	}
+	s.fill(k, hash, len(s.keys)-1)
+}
+
+// fill lets a free slot point to cell i.
+func (s *sketch[C, P]) fill(k *place, hash uint64, i int) {
+	slot, _ := s.find(k, hash)
+	s.slots[slot] = hash&^0xffffffff | uint64(i+1)
 }
 
 // prune lets the lighter half go; of those that weigh the same the first in
@@ -166,38 +231,49 @@ func (s *sketch[C, P]) prune() {
 	}
 	slices.Sort(weights)
 	least, drop := weights[len(weights)/2], len(weights)/2
-	for k, c := range s.cells {
+	for i, c := range s.cells {
 		switch w := c.weight(); {
 		case w < least, w <= 1:
-			s.drop(k, c)
 			drop--
 		case w == least:
-			equal = append(equal, k)
+			equal = append(equal, s.keys[i])
 		}
 	}
+	var last place // the first in order of those that weigh least and go, if any do
+	if drop > 0 {
+		slices.SortFunc(equal, place.compare)
+		last = equal[len(equal)-drop]
+	}
 	s.weights, s.equal = weights, equal
-	if drop <= 0 {
-		return
-	}
-	slices.SortFunc(equal, place.compare)
-	for _, k := range equal[len(equal)-drop:] {
-		s.drop(k, s.cells[k])
-	}
+	s.keep(func(k place, w uint64) bool {
+		return w > max(least, 1) || w == least && w > 1 && (drop <= 0 || k.compare(last) < 0)
+	})
 }
 
-func (s *sketch[C, P]) drop(k place, c P) {
-	delete(s.cells, k)
-	c.reset()
-	s.spare = append(s.spare, c)
+// keep lets go what stays is false of.
+func (s *sketch[C, P]) keep(stays func(k place, weight uint64) bool) {
+	keys, cells := s.keys, s.cells
+	s.keys, s.cells = keys[:0], cells[:0]
+	clear(s.slots)
+	for i, c := range cells {
+		if k := keys[i]; stays(k, c.weight()) {
+			s.add(&k, k.hash(), c)
+		} else {
+			c.reset()
+			s.spare = append(s.spare, c)
+		}
+	}
 }
 
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
 // is as large as all partitions' together.
 func (s *sketch[C, P]) merge(o *sketch[C, P]) {
-	for k, c := range o.cells {
-		mine := s.cells[k]
+	for i, c := range o.cells {
+		k := &o.keys[i]
+		hash := k.hash()
+		mine := s.seek(k, hash)
 		if mine == nil {
-			mine = s.put(k)
+			mine = s.make(k, hash)
 		}
 		mine.merge(c)
 	}
@@ -205,7 +281,9 @@ func (s *sketch[C, P]) merge(o *sketch[C, P]) {
 
 // places lists the places in order.
 func (s *sketch[C, P]) places() []place {
-	return slices.SortedFunc(maps.Keys(s.cells), place.compare)
+	list := slices.Clone(s.keys)
+	slices.SortFunc(list, place.compare)
+	return list
 }
 
 // sighting is a flow that shows a pattern, and the packets that prove it.

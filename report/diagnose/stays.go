@@ -24,7 +24,7 @@ func (x *stay) seen() sighting { return sighting{flow: x.flow, at: x.wait, ref: 
 const (
 	// recentStays are remembered one by one, so that a capture that is not huge
 	// is counted exactly.
-	recentStays = 640
+	recentStays = 2048
 	// keptStays is how many of those a place must have to be counted on.
 	keptStays = 4
 	// A window is windowSlots moments at which older stays are counted, each
@@ -41,6 +41,7 @@ type stays struct {
 	recent []stay
 	old    sketch[window, *window]
 	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
+	order  []hashed                    // of settle, kept for its memory
 }
 
 // window is how many connections of a place there were at some moments, and how
@@ -72,11 +73,24 @@ func (s *stays) add(x stay) {
 // hardly any of it are let go: however long they went on, they would not come
 // near those that matter.
 func (s *stays) settle() {
-	slices.SortFunc(s.recent, stay.compare)
-	for from := 0; from < len(s.recent); {
-		to := s.run(from)
-		for i := from; i < to && to-from >= keptStays; i++ {
-			x := &s.recent[i]
+	order := s.order[:0]
+	for i := range s.recent {
+		order = append(order, hashed{s.recent[i].place.hash(), int32(i)})
+	}
+	s.order = order
+	// By place as well as by hash alone: two places hardly ever share one, and
+	// then count as one only for whether there are enough.
+	slices.SortFunc(order, func(a, b hashed) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.i, b.i)) })
+	for from := 0; from < len(order); {
+		to := from + 1
+		for to < len(order) && order[to].hash == order[from].hash {
+			to++
+		}
+		for _, o := range order[from:to] {
+			if to-from < keptStays {
+				break
+			}
+			x := &s.recent[o.i]
 			s.fold(x)
 			if x.wait != 0 {
 				s.flows.at(x.place).add(x.seen())
@@ -87,17 +101,14 @@ func (s *stays) settle() {
 	s.recent = s.recent[:0]
 }
 
-func (x stay) compare(y stay) int {
-	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
+// hashed is a stay of recent by the hash of its place.
+type hashed struct {
+	hash uint64
+	i    int32
 }
 
-// run is where the stays of the place of stay from end, all being in order.
-func (s *stays) run(from int) int {
-	to := from + 1
-	for to < len(s.recent) && s.recent[to].place == s.recent[from].place {
-		to++
-	}
-	return to
+func (x stay) compare(y stay) int {
+	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
 }
 
 // fold counts a stay at the moments that it covers.
@@ -160,7 +171,7 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 			at = old[k].whole()
 		}
 		var cell flowCell
-		if c := s.flows.cells[at]; c != nil {
+		if c := s.flows.get(at); c != nil {
 			cell.merge(c)
 		}
 		list = list[:0]
@@ -194,12 +205,12 @@ func (x *stay) changes(list []change) []change {
 
 // counted appends the numbers of a window.
 func (s *stays) counted(k place, list []change) []change {
-	w, first := s.old.cells[k], k.slot*windowSlots
+	w, first := s.old.get(k), k.slot*windowSlots
 	for i := range w.use {
 		list = append(list, change{at: (first + int64(i)) * momentNS, base: true,
 			baseUse: w.use[i], baseWait: w.wait[i], entered: w.entered[i]})
 	}
-	if k.slot++; s.old.cells[k] == nil {
+	if k.slot++; s.old.get(k) == nil {
 		list = append(list, change{at: (first + windowSlots) * momentNS, base: true})
 	}
 	return list

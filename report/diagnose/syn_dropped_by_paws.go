@@ -145,12 +145,12 @@ func (s *stampedSYNs) address(silent, heard []place) (d Finding, ok bool) {
 	var dropped flowCell
 	var ahead *heardClock
 	for _, k := range silent {
-		old := s.silent.cells[k]
-		if c := s.heard.cells[k]; c != nil && c.n*pawsMistakes > old.n {
+		old := s.silent.get(k)
+		if c := s.heard.get(k); c != nil && c.n*pawsMistakes > old.n {
 			continue
 		}
 		for _, n := range heard {
-			if c := s.heard.cells[n]; n != k && c.shadows(old) {
+			if c := s.heard.get(n); n != k && c.shadows(old) {
 				dropped.merge(&old.flowCell)
 				if ahead == nil || c.n > ahead.n {
 					ahead = c

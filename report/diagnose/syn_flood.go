@@ -151,8 +151,8 @@ func (s *halfOpens) Findings(_ *Context, end int64, emit func(Finding)) {
 		var sum floodCell
 		peak, done := uint64(0), uint64(0)
 		for ; from < len(keys) && keys[from].whole() == k; from++ {
-			c, n := s.cells.cells[keys[from]], uint64(0)
-			if d := s.done.cells[keys[from]]; d != nil {
+			c, n := s.cells.get(keys[from]), uint64(0)
+			if d := s.done.get(keys[from]); d != nil {
 				n = d.n
 			}
 			if c.n >= floodLeast && c.n >= floodShare*n && c.distinct() >= floodSources {

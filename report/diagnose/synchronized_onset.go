@@ -174,7 +174,7 @@ func (s *onsets) Findings(_ *Context, _ int64, emit func(Finding)) {
 	of := map[place][]onset{}
 	var peers []place
 	for _, k := range s.cells.places() {
-		o, ok := s.cells.cells[k].onset()
+		o, ok := s.cells.get(k).onset()
 		if !ok {
 			continue
 		}
@@ -257,7 +257,14 @@ func onsetFinding(peer place, group []onset) Finding {
 	}
 	d.Duration = sum.max - d.Time
 	first, last := group[0], group[len(group)-1]
-	d.Verdict = fmt.Sprintf("%s %s (%s and %s among them) began to leave connections of %s unanswered within %s of each other, after closing them properly for %s: the cause is what they share",
-		count(len(group)), hosts, first.client().Addr(), last.client().Addr(), name, Span(last.at-first.at), Span(min(first.well, last.well)))
+	which := first.client().Addr().String() + " and " + last.client().Addr().String()
+	if len(group) > 2 {
+		which = count(len(group)) + " " + hosts + ", " + which + " among them,"
+	}
+	d.Verdict = fmt.Sprintf("%s began to leave FINs of %s unanswered within %s of each other, having closed properly for %s: the cause is what they share",
+		which, name, Span(last.at-first.at), Span(min(first.well, last.well)))
+	d.Behind = sum.n
+	d.Aside = fmt.Sprintf("%s %s began within %s, after %s without a leak: look at what they share.",
+		capital(number(len(group))), hosts, Span(last.at-first.at), Span(min(first.well, last.well)))
 	return d
 }

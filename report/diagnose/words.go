@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lastack/lastack/reassembly"
@@ -28,6 +29,10 @@ func Span(ns int64) string {
 	return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
 }
 
+// tenthsOf writes a duration in ns as people set timers: rounded to tenths of a
+// second.
+func tenthsOf(ns int64) string { return Span((ns + 50e6) / 100e6 * 100e6) }
+
 // tenths is d in a unit with one decimal, rounded down; "3" for 3.0.
 func tenths(d, unit time.Duration) string {
 	if n := d % unit / (unit / 10); n != 0 {
@@ -46,7 +51,7 @@ func count[N ~uint32 | ~uint64 | ~int](n N) string {
 }
 
 // octets is "1 octet" or "1,448 octets".
-func octets(n uint32) string {
+func octets[N ~uint32 | ~uint64 | ~int](n N) string {
 	if n == 1 {
 		return "1 octet"
 	}
@@ -62,6 +67,22 @@ func times(n uint32) string {
 		return "twice"
 	}
 	return count(n) + " times"
+}
+
+// number writes a small number as a word.
+func number(n int) string {
+	if words := [...]string{2: "two", "three", "four", "five", "six", "seven", "eight", "nine"}; n >= 2 && n < len(words) {
+		return words[n]
+	}
+	return count(n)
+}
+
+// capital begins a sentence.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // role is "client" or "server".

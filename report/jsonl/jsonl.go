@@ -197,6 +197,11 @@ func group(g *report.Group) Group {
 		Type: "group", Rule: g.Rule, Severity: Severity(g.Severity.String()),
 		Confidence: Confidence(g.Confidence.String()), Who: Who(g.Who.String()), Count: g.Count,
 		Flows: ids(g.Flows), First: Time(g.First), Last: Time(g.Last), Verdict: g.Verdict,
+		Longest: g.Longest, StillOpen: g.StillOpen, Oldest: g.Oldest, Remarks: g.Remarks,
+	}
+	out.Clients, _ = g.Clients()
+	if p := g.Pace; p != nil {
+		out.PerMinuteFirst, out.PerMinuteLast = &p.First, &p.Last
 	}
 	if g.Service.IsValid() {
 		out.Service = g.Service.String()
@@ -205,12 +210,17 @@ func group(g *report.Group) Group {
 }
 
 func states(s *report.States, at *Time) States {
-	out := States{Type: "states", Time: Time(s.Time), Host: "*", Counts: map[State]uint64{}, AsOf: at}
-	if s.Host.IsValid() {
-		out.Host = s.Host.String()
+	return States{
+		Type: "states", Time: Time(s.Time), Host: s.Name(), Counts: byState(&s.Counts),
+		Presumed: byState(&s.Presumed), Assumed: byState(&s.Assumed), AsOf: at,
 	}
+}
+
+// byState is the counts of all eleven states, zeros included.
+func byState(counts *[fsm.States]uint64) map[State]uint64 {
+	out := map[State]uint64{}
 	for st := fsm.Closed; st <= fsm.TimeWait; st++ {
-		out.Counts[State(st.String())] = s.Counts[st]
+		out[State(st.String())] = counts[st]
 	}
 	return out
 }

@@ -171,15 +171,33 @@ type Group struct {
 	First      Time       `json:"first"`
 	Last       Time       `json:"last"`
 	Verdict    string     `json:"verdict"`
+	// Clients is how many client addresses they are about, up to 1,000.
+	Clients uint64 `json:"clients,omitempty"`
+	// Longest is how long the longest lasted; StillOpen how many lasted to the
+	// input's end, and Oldest the longest of those.
+	Longest   int64  `json:"longest_ns,omitempty"`
+	StillOpen uint64 `json:"still_open,omitempty"`
+	Oldest    int64  `json:"oldest_ns,omitempty"`
+	// How many began per minute in the first and in the last third of the time
+	// from the first to the input's end.
+	PerMinuteFirst *float64 `json:"per_minute_first,omitempty"`
+	PerMinuteLast  *float64 `json:"per_minute_last,omitempty"`
+	// Remarks are what the flow of the worst one shows beside.
+	Remarks []string `json:"remarks,omitempty"`
 }
 
-// States is how many sockets a host holds in each state.
+// States is how many sockets a host holds in each state at a time. Presumed and
+// Assumed are those of Counts that are not certain: a segment took them there of
+// which nothing proves that it arrived; or a later packet implies the state, or
+// the connection's opening was not seen.
 type States struct {
-	Type   string           `json:"type" jsonschema:"enum=states"`
-	Time   Time             `json:"time"`
-	Host   string           `json:"host"`
-	Counts map[State]uint64 `json:"counts" jsonschema:"minProperties=11"`
-	AsOf   *Time            `json:"as_of,omitempty"`
+	Type     string           `json:"type" jsonschema:"enum=states"`
+	Time     Time             `json:"time"`
+	Host     string           `json:"host"`
+	Counts   map[State]uint64 `json:"counts" jsonschema:"minProperties=11"`
+	Presumed map[State]uint64 `json:"presumed,omitempty" jsonschema:"minProperties=11"`
+	Assumed  map[State]uint64 `json:"assumed,omitempty" jsonschema:"minProperties=11"`
+	AsOf     *Time            `json:"as_of,omitempty"`
 }
 
 // Ports is one client's use of its ephemeral ports towards one service.

@@ -1,6 +1,6 @@
 // Package md writes a report as Markdown for an incident document.
 //
-// In comes a report; out go at most 60 lines that paste into the usual
+// In comes a report; out go at most 60 lines, more with a state table, that paste into the usual
 // services and read as text where tables are not rendered: no HTML, no images,
 // one fenced drawing of the worst flow.
 package md
@@ -19,6 +19,8 @@ const (
 	rows    = 10 // of findings
 	rungs   = 9  // of the drawing
 	notes   = 5
+	hosts   = 3 // of the state table
+	width   = 78
 	sources = 4
 )
 
@@ -31,6 +33,7 @@ func Write(w io.Writer, r *report.Report, c report.Clock) error {
 		d.table(list)
 		d.example(list[0].Group)
 	}
+	d.states()
 	d.capture()
 	_, err := io.WriteString(w, d.b.String())
 	return err
@@ -151,7 +154,27 @@ func (d *document) example(g *report.Group) {
 	}
 	d.line("```")
 	d.line("")
+	for _, s := range g.Remarks {
+		d.line("- %s", escape(s))
+	}
+	if len(g.Remarks) > 0 {
+		d.line("")
+	}
 	d.line("Wireshark: `%s`", g.Example.Wireshark)
+	d.line("")
+}
+
+// states is the state table, where it was asked for.
+func (d *document) states() {
+	lines := d.r.DrawStates(d.clock, width, hosts)
+	if lines == nil {
+		return
+	}
+	d.line("```")
+	for _, l := range lines {
+		d.line("%s", l)
+	}
+	d.line("```")
 	d.line("")
 }
 

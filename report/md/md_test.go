@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/internal/canonical"
 	"github.com/lastack/lastack/report"
 	"github.com/lastack/lastack/report/md"
@@ -50,6 +51,23 @@ func TestShort(t *testing.T) {
 	}
 	if n := strings.Count(render(t, r), "\n"); n > 60 {
 		t.Errorf("%d lines, more than 60", n)
+	}
+}
+
+// The state table stands in it when it was asked for.
+func TestStates(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	if out := render(t, r); strings.Contains(out, "Sockets at") {
+		t.Errorf("nobody asked for a table:\n%s", out)
+	}
+	r.Asked = true
+	out := render(t, r)
+	_, table, _ := strings.Cut(out, "```\nSockets at 2026-01-31 14:")
+	table, _, _ = strings.Cut(table, "```\n")
+	for st := fsm.Closed; st <= fsm.TimeWait; st++ {
+		if !strings.Contains(table, "\n"+st.String()+" ") {
+			t.Errorf("no %s in\n%s", st, out)
+		}
 	}
 }
 

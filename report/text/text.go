@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Clock report.Clock
 	Color bool
-	All   bool // every finding's row, not only those for the first screen
+	All   bool // every row, every finding and every host, not only those for the first screen
 }
 
 const (
@@ -29,6 +29,7 @@ const (
 	height = 24
 	rows   = 4 // of findings on the first screen
 	notes  = 3 // on the capture
+	hosts  = 8 // of the state table
 )
 
 // Write prints r.
@@ -49,12 +50,17 @@ func Write(w io.Writer, r *report.Report, o Options) error {
 	if len(list) > 0 {
 		p.example(list[0].Group, height-len(p.lines)-len(foot.lines))
 	}
+	foot.clock = p.clock
+	if o.All {
+		foot.every()
+	}
+	foot.states()
 	_, err := io.WriteString(w, strings.Join(append(p.lines, foot.lines...), "\n")+"\n")
 	return err
 }
 
 // leastRungs is how much of the example is drawn however full the screen is.
-const leastRungs = 4
+const leastRungs = 2
 
 // example shows the worst flow of a group in about n lines.
 func (p *page) example(g *report.Group, n int) {
@@ -78,7 +84,21 @@ func (p *page) example(g *report.Group, n int) {
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
+	p.remarks(g, n-around-len(drawn)+1)
 	p.line("  Wireshark: %s", g.Example.Wireshark)
+}
+
+// remarks tells what else the flow shows. Of one flow among several only what
+// fits into n lines.
+func (p *page) remarks(g *report.Group, n int) {
+	for _, s := range g.Remarks {
+		before := len(p.lines)
+		p.paragraph("  - ", "    ", s)
+		if n -= len(p.lines) - before; n < 0 && g.FlowCount > 1 {
+			p.lines = p.lines[:before]
+			return
+		}
+	}
 }
 
 // page is the lines so far.
@@ -261,6 +281,47 @@ func (p *page) capture() {
 			break
 		}
 		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
+	}
+}
+
+// every lists the findings one by one.
+func (p *page) every() {
+	rule, stamp := 0, 0
+	for i := range p.r.Findings {
+		d := &p.r.Findings[i]
+		rule, stamp = max(rule, len(d.Rule)), max(stamp, len(p.clock.Stamp(d.Time)))
+	}
+	for i := range p.r.Findings {
+		d := &p.r.Findings[i]
+		if i == 0 {
+			p.line("")
+			p.line("  Every finding:")
+		}
+		text := fmt.Sprintf("%s %-*s %-*s %-8s %-11s %s", mark(d.Severity), stamp, p.clock.Stamp(d.Time),
+			rule, d.Rule, d.Confidence, d.Who, p.frames(d, 20))
+		switch {
+		case d.Flow != 0:
+			text += fmt.Sprintf("  %s > %s", d.Client, d.Service)
+		case d.Service.IsValid():
+			text += fmt.Sprintf("  %s, %s", d.Service, report.Plural(d.FlowCount, "flow", "flows"))
+		default:
+			text += "  " + report.Plural(d.FlowCount, "flow", "flows")
+		}
+		p.line("%s", p.paint(d.Severity, text))
+	}
+}
+
+// states is the state table, where it was asked for.
+func (p *page) states() {
+	n := hosts
+	if p.o.All {
+		n = len(p.r.States)
+	}
+	for i, l := range p.r.DrawStates(p.clock, width-4, n) {
+		if i == 0 {
+			p.line("")
+		}
+		p.line("  %s", l)
 	}
 }
 

@@ -3,6 +3,7 @@ package text_test
 import (
 	"bytes"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,40 @@ func TestGolden(t *testing.T) {
 			}
 			golden(t, name+".txt", b.Bytes())
 		})
+	}
+}
+
+// The state table that was asked for stands below.
+func TestStates(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	r.Asked = true
+	golden(t, "states.txt", []byte(render(t, r, text.Options{})))
+	s := r.States[1]
+	for i := range 20 {
+		s.Host = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		r.States = append(r.States, s)
+	}
+	few, all := render(t, r, text.Options{}), render(t, r, text.Options{All: true})
+	if n := strings.Count(few, "10.0.0."); n > 8 || !strings.Contains(few, "more hosts: --findings all") {
+		t.Errorf("%d of 20 hosts in\n%s", n, few)
+	}
+	if n := strings.Count(all, "10.0.0."); n != 20 || strings.Contains(all, "more hosts") {
+		t.Errorf("%d of 20 hosts in\n%s", n, all)
+	}
+}
+
+// With everything asked for, every finding has a line.
+func TestEveryFinding(t *testing.T) {
+	for name, r := range canonical.Reports() {
+		_, list, _ := strings.Cut(render(t, r, text.Options{All: true}), "  Every finding:\n")
+		if n := strings.Count(list, "\n"); n != len(r.Findings) {
+			t.Errorf("%s: %d lines for %d findings:\n%s", name, n, len(r.Findings), list)
+		}
+		for i := range r.Findings {
+			if d := &r.Findings[i]; !strings.Contains(list, " "+d.Rule+" ") {
+				t.Errorf("%s: no %s in\n%s", name, d.Rule, list)
+			}
+		}
 	}
 }
 

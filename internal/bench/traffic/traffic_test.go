@@ -110,7 +110,7 @@ func TestReadersAgreeWithTheTotals(t *testing.T) {
 				last = f.At
 				table.Step(&seg)
 			})
-			table.Finish(last)
+			reassembly.Together(table).Finish(last)
 			if n != totals.Packets {
 				t.Errorf("%d frames, want %d", n, totals.Packets)
 			}

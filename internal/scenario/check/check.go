@@ -23,7 +23,7 @@ type Result struct {
 	Flows    []*reassembly.Flow // in the order of their first packets
 	Findings []diagnose.Finding // in the order of their flows, those over several last
 	Ports    []diagnose.Ports
-	// Explained are those that one over several flows replaced.
+	// Explained are those that one over several flows replaced, or that are usual.
 	Explained []diagnose.Finding
 }
 
@@ -53,43 +53,82 @@ func profile(s *scenario.Scenario) (p reassembly.Profile, err error) {
 
 // Frames analyses loose frames, numbered from 1. The input ends with the latest
 // of them. The error names a frame that could not be decoded.
-func Frames(frames []scenario.Frame, p reassembly.Profile) (res Result, err error) {
-	table := reassembly.NewTable(reassembly.Options{Profile: p, MaxFlows: 1 << 16},
-		func(f *reassembly.Flow) { res.Flows = append(res.Flows, f.Clone()) })
-	dec := decode.New(decode.Options{})
+func Frames(frames []scenario.Frame, p reassembly.Profile) (Result, error) {
 	const ethernet = 1
-	var seg tcp.Segment
-	var now int64
+	in := newInput(p)
 	for i, f := range frames {
-		now = max(now, f.At)
-		table.Sweep(now - now%1e9)
-		switch dec.Decode(ethernet, f.Data, uint32(f.Len), f.At, tcp.Ref(0, uint64(i+1)), &seg) {
-		case decode.Segment, decode.Quote:
-			table.Step(&seg)
-		case decode.NotTCP:
+		switch in.add(ethernet, f.Data, uint32(f.Len), f.At, tcp.Ref(0, uint64(i+1))) {
+		case decode.Segment, decode.Quote, decode.NotTCP:
 		default:
-			return res, fmt.Errorf("frame %d (line %d) could not be decoded", i+1, f.Line)
+			return in.res, fmt.Errorf("frame %d (line %d) could not be decoded", i+1, f.Line)
 		}
 	}
-	table.Finish(now)
+	return in.judge(), nil
+}
+
+// input is frames on their way to a result.
+type input struct {
+	profile reassembly.Profile
+	table   *reassembly.Table
+	tables  *reassembly.Tables
+	dec     *decode.Decoder
+	seg     tcp.Segment
+	now     int64
+	res     Result
+}
+
+func newInput(p reassembly.Profile) *input {
+	in := &input{profile: p, dec: decode.New(decode.Options{})}
+	in.table = reassembly.NewTable(reassembly.Options{Profile: p, MaxFlows: 1 << 16},
+		func(f *reassembly.Flow) { in.res.Flows = append(in.res.Flows, f.Clone()) })
+	in.tables = reassembly.Together(in.table)
+	return in
+}
+
+// add takes a frame and says what it was.
+func (in *input) add(link uint16, data []byte, size uint32, at int64, ref tcp.PacketRef) decode.Result {
+	in.now = max(in.now, at)
+	in.tables.Sweep(in.now - in.now%1e9)
+	what := in.dec.Decode(link, data, size, at, ref, &in.seg)
+	if what == decode.Segment || what == decode.Quote {
+		in.table.Step(&in.seg)
+	}
+	return what
+}
+
+// judge ends the input and runs the rules.
+func (in *input) judge() Result {
+	in.tables.Finish(in.now)
+	res := in.res
 	slices.SortFunc(res.Flows, func(a, b *reassembly.Flow) int { return int(a.ID) - int(b.ID) })
 	rules := diagnose.Rules()
-	c := &diagnose.Context{Profile: p, Patterns: diagnose.NewPatterns(rules)}
+	c := &diagnose.Context{Profile: in.profile, Patterns: diagnose.NewPatterns(rules)}
 	for _, f := range res.Flows {
 		diagnose.Judge(c, rules, f, func(d diagnose.Finding) { res.Findings = append(res.Findings, d) })
 	}
-	c.Patterns.Findings(c, now, func(r *diagnose.Rule, d diagnose.Finding) {
-		res.Findings = slices.DeleteFunc(res.Findings, func(o diagnose.Finding) bool {
-			explained := r.Explains(&d, &o)
-			if explained {
-				res.Explained = append(res.Explained, o)
-			}
-			return explained
-		})
+	c.Patterns.Findings(c, in.now, func(r *diagnose.Rule, d diagnose.Finding) {
+		res.leaveOut(func(o *diagnose.Finding) bool { return r.Explains(&d, o) })
 		res.Findings = append(res.Findings, d)
 	})
-	res.Ports = c.Patterns.Ports(c, now)
-	return res, nil
+	delays := c.Patterns.Delays()
+	res.leaveOut(func(o *diagnose.Finding) bool {
+		return o.Slot != 0 && slices.ContainsFunc(delays, func(d diagnose.Delays) bool {
+			return d.Rule == o.Rule && d.Who == o.Who && d.Service == o.Service && !d.Stands(o.Slot)
+		})
+	})
+	res.Ports = c.Patterns.Ports(c, in.now)
+	return res
+}
+
+// leaveOut moves findings to those that are explained.
+func (r *Result) leaveOut(explained func(*diagnose.Finding) bool) {
+	r.Findings = slices.DeleteFunc(r.Findings, func(o diagnose.Finding) bool {
+		if !explained(&o) {
+			return false
+		}
+		r.Explained = append(r.Explained, o)
+		return true
+	})
 }
 
 // Check lists the differences between a result and what the scenario expects,

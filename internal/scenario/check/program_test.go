@@ -1,9 +1,7 @@
 package check
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,22 +64,29 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 	if err != nil {
 		return nil, err
 	}
+	return analyseFile(file, report.Options{Profile: p, Threads: threads, Rules: diagnose.Rules(), ListFindings: true})
+}
+
+// analyseFile runs a capture file through reader, decoder and report. Damage
+// ends it.
+func analyseFile(file string, o report.Options) (*report.Report, error) {
 	src, err := capture.Open(file, capture.Options{})
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	a := report.New(report.Options{Profile: p, Threads: threads, Rules: diagnose.Rules(), ListFindings: true})
+	a := report.New(o)
 	dec := decode.New(decode.Options{})
 	var f capture.Frame
 	var seg tcp.Segment
+	var in report.Input
 	var end int64
 	for {
-		if err := src.Next(&f); errors.Is(err, io.EOF) {
+		if err := src.Next(&f); err != nil {
 			break
-		} else if err != nil {
-			a.Close()
-			return nil, err
+		}
+		if in.Packets++; in.Packets == 1 || f.At < in.Start {
+			in.Start = f.At
 		}
 		end = max(end, f.At)
 		ref := tcp.Ref(f.File, f.Number)
@@ -92,5 +97,5 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 			a.Advance(f.At, ref)
 		}
 	}
-	return a.Finish(end, report.Input{})
+	return a.Finish(end, in)
 }

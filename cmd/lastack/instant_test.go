@@ -1,0 +1,67 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lastack/lastack/report"
+)
+
+func TestParseInstant(t *testing.T) {
+	east := time.FixedZone("EAST", 2*3600)
+	start := time.Date(2026, 1, 31, 14, 0, 2, 5e8, time.UTC)
+	at := func(s string) int64 {
+		u, err := time.Parse(time.RFC3339Nano, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.UnixNano()
+	}
+	for _, c := range []struct {
+		text string
+		zone *time.Location
+		want int64
+	}{
+		{"2026-01-31T14:10:00Z", east, at("2026-01-31T14:10:00Z")},
+		{"2026-01-31T14:10:00.25+01:00", time.UTC, at("2026-01-31T13:10:00.25Z")},
+		{"2026-01-31 14:10:00.25+01:00", time.UTC, at("2026-01-31T13:10:00.25Z")},
+		{"2026-01-31T14:10:00.123456789", time.UTC, at("2026-01-31T14:10:00.123456789Z")},
+		{"2026-01-31 14:10:00", east, at("2026-01-31T12:10:00Z")},
+		{"2026-01-31 14:10", time.UTC, at("2026-01-31T14:10:00Z")},
+		{"2026-02-01", east, at("2026-01-31T22:00:00Z")},
+		{"1769868600", east, 1769868600e9},
+		{"@1769868600.5", time.UTC, 1769868600_500000000},
+		{"1769868600.1234567891", time.UTC, 1769868600_123456789},
+		{"0", time.UTC, 0},
+		{"+90s", time.UTC, at("2026-01-31T14:01:32.5Z")},
+		{"+90", time.UTC, at("2026-01-31T14:01:32.5Z")},
+		{"+0.25", time.UTC, at("2026-01-31T14:00:02.75Z")},
+		{"+1h30m", time.UTC, at("2026-01-31T15:30:02.5Z")},
+		{"+0s", time.UTC, start.UnixNano()},
+		{"14:10:00", time.UTC, at("2026-01-31T14:10:00Z")},
+		{"16:10:00.5", east, at("2026-01-31T14:10:00.5Z")},
+		{"14:00:02", time.UTC, at("2026-01-31T14:00:02Z")}, // the capture's first second
+		{"14:00:02.75", time.UTC, at("2026-01-31T14:00:02.75Z")},
+		{"14:00", time.UTC, at("2026-01-31T14:00:00Z")}, // and its first minute
+		{"14:00:01", time.UTC, at("2026-02-01T14:00:01Z")},
+		{"13:59", time.UTC, at("2026-02-01T13:59:00Z")},
+		{"00:05", time.UTC, at("2026-02-01T00:05:00Z")},
+		{"end", time.UTC, report.EndOfInput},
+	} {
+		i, err := parseInstant("--at", c.text, c.zone)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+		} else if got := i.in(start.UnixNano()); got != c.want || i.kind == 0 {
+			t.Errorf("%s is %s, want %s", c.text, time.Unix(0, got).UTC(), time.Unix(0, c.want).UTC())
+		}
+	}
+	if i, err := parseInstant("--at", "", time.UTC); err != nil || i.kind != 0 {
+		t.Errorf("nothing is %v, %v", i, err)
+	}
+	for _, s := range []string{"yesterday", "-5s", "+-5s", "+", "@", "+90x", "+1000000h", "24:00", "12:60", "1e9", "1769868600000",
+		"99999999999", "2026-13-01", "2026-01-31T14:10:00X", "0001-01-01T00:00:00Z", "9999-01-01", "1.2.3", "0x10", "1_000", "NaN", "Inf", " "} {
+		if i, err := parseInstant("--at", s, time.UTC); err == nil {
+			t.Errorf("%q is %v", s, i)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package reassembly
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// Tables are tables whose flows are judged together: what ends in one sweep
+// comes in order of (Final, ID) over all of them, however often they are swept.
+type Tables struct {
+	list []*Table
+	due  []expiry
+}
+
+// Together puts tables together, which then are swept and finished as one.
+func Together(list ...*Table) *Tables { return &Tables{list: list} }
+
+// held is a flow of one of the tables.
+type held struct {
+	id    tcp.PacketRef
+	table *Table
+	flow  uint32
+}
+
+// Sweep says that event time has reached watermark. Closed flows whose
+// retention has ended by then are finalised, in order of (Final, ID). No flow
+// that is finalised later has an earlier Final.
+func (g *Tables) Sweep(watermark int64) {
+	g.due = g.due[:0]
+	for _, t := range g.list {
+		t.now = max(t.now, watermark)
+		t.swept = t.now
+		g.due = t.wheel.advance(t, t.now, g.due)
+	}
+	slices.SortFunc(g.due, func(a, b expiry) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
+	})
+	for _, d := range g.due {
+		d.table.finalise(d.flow, EndExpired, d.at)
+	}
+}
+
+// Finish says that the input ended at until: timers run up to then, and every
+// flow is finalised, those whose retention had ended first, the rest by ID.
+func (g *Tables) Finish(until int64) {
+	g.Sweep(until)
+	for _, h := range g.live() {
+		h.table.finalise(h.flow, EndInput, until)
+	}
+}
+
+// Peek visits every flow, by ID, as if the input ended at until, and changes
+// nothing.
+func (g *Tables) Peek(until int64, visit func(*Flow)) {
+	for _, h := range g.live() {
+		h.table.show(h.flow, EndInput, until, visit)
+	}
+}
+
+// Held is the number of flows in the tables.
+func (g *Tables) Held() (n int) {
+	for _, t := range g.list {
+		n += t.index.count
+	}
+	return n
+}
+
+// live lists the flows by ID.
+func (g *Tables) live() []held {
+	flows := make([]held, 0, g.Held())
+	for _, t := range g.list {
+		for _, v := range t.index.slots {
+			if v != 0 {
+				i := uint32(v)
+				flows = append(flows, held{t.firstRef(i), t, i})
+			}
+		}
+	}
+	slices.SortFunc(flows, func(a, b held) int { return cmp.Compare(a.id, b.id) })
+	return flows
+}
+
+// firstRef is the first packet of what an index names.
+func (t *Table) firstRef(i uint32) tcp.PacketRef {
+	if i&openingBit != 0 {
+		return t.openings.get(i &^ openingBit).ref
+	}
+	return t.entries.get(i).firstRef
+}

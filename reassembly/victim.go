@@ -1,0 +1,26 @@
+package reassembly
+
+// victim is the flow that is to give way to a new one.
+type victim struct {
+	flow uint32
+	rank int64 // the lowest is taken
+}
+
+// seek looks at a few neighbours out of n, from where hand stands, which moves
+// on. Order and hand depend on the flows alone, not on how they are hashed.
+// rank tells of a flow that is in use when it was last heard of; mark is set in
+// what the index calls it.
+func (v *victim) seek(hand *uint32, n, mark uint32, rank func(i uint32) (rank int64, used bool)) {
+	const neighbours = 16
+	for tries, seen := uint32(0), 0; tries < n && seen < neighbours; tries++ {
+		*hand = *hand%n + 1
+		r, used := rank(*hand)
+		if !used {
+			continue
+		}
+		seen++
+		if v.flow == 0 || r < v.rank {
+			v.flow, v.rank = *hand|mark, r
+		}
+	}
+}

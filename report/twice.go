@@ -1,0 +1,121 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// twice looks for connections that were captured on both sides of an address
+// translation: under two four-tuples, with the same two initial sequence
+// numbers, which together no two connections share. It keeps those with the
+// smallest hashes, so that memory is bounded and the sample is the same however
+// the flows were divided. The zero value is empty.
+type twice struct {
+	kept []isnPair // a heap, the largest hash on top
+}
+
+// isnPair is a flow by its initial sequence numbers.
+type isnPair struct {
+	hash          uint64
+	client, serve tcp.Seq
+	flow          tcp.PacketRef
+	tuple         tcp.Tuple
+	at            int64
+}
+
+const (
+	// keptPairs bounds what a partition keeps.
+	keptPairs = 512
+	// together is how far apart the two copies of a connection's first segment
+	// are at most, ns.
+	together = 100 * millisecond
+)
+
+// add takes a flow whose handshake was seen.
+func (w *twice) add(f *reassembly.Flow) {
+	if f.Handshake.FirstSYNRef == 0 || f.Handshake.SYNACKRef == 0 {
+		return
+	}
+	c, s := f.Endpoint(f.Client).ISS, f.Endpoint(f.Server()).ISS
+	p := isnPair{hash: mix(uint64(c)<<32 | uint64(s)), client: c, serve: s, flow: f.ID, tuple: f.Tuple, at: f.Start}
+	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
+	w.keep(p)
+}
+
+func (p isnPair) compare(o isnPair) int {
+	return cmp.Or(cmp.Compare(p.hash, o.hash), cmp.Compare(p.flow, o.flow))
+}
+
+// keep holds the pair if it is among the smallest.
+func (w *twice) keep(p isnPair) {
+	if len(w.kept) < keptPairs {
+		w.kept = append(w.kept, p)
+		for i := len(w.kept) - 1; i > 0 && w.kept[(i-1)/2].compare(w.kept[i]) < 0; i = (i - 1) / 2 {
+			w.kept[i], w.kept[(i-1)/2] = w.kept[(i-1)/2], w.kept[i]
+		}
+		return
+	}
+	if p.compare(w.kept[0]) >= 0 {
+		return
+	}
+	w.kept[0] = p
+	for i := 0; ; {
+		k := 2*i + 1
+		if k+1 < len(w.kept) && w.kept[k].compare(w.kept[k+1]) < 0 {
+			k++
+		}
+		if k >= len(w.kept) || w.kept[i].compare(w.kept[k]) >= 0 {
+			return
+		}
+		w.kept[i], w.kept[k] = w.kept[k], w.kept[i]
+		i = k
+	}
+}
+
+func (w *twice) clone() twice { return twice{slices.Clone(w.kept)} }
+
+// plus adds another partition's. The sum is as large as all of them.
+func (w *twice) plus(o *twice) { w.kept = append(w.kept, o.kept...) }
+
+// found is how many of the connections that all partitions know were captured
+// under two four-tuples, and the first of them.
+func (w *twice) found() (n uint64, a, b isnPair) {
+	list := slices.Clone(w.kept)
+	slices.SortFunc(list, isnPair.compare)
+	for i := 1; i < len(list); i++ {
+		p, q := list[i-1], list[i]
+		same := p.hash == q.hash && p.client == q.client && p.serve == q.serve && p.tuple != q.tuple &&
+			max(p.at-q.at, q.at-p.at) <= together
+		if !same {
+			continue
+		}
+		if n++; n == 1 || p.flow < a.flow {
+			a, b = p, q
+		}
+	}
+	return n, a, b
+}
+
+// words tells it.
+func (w *twice) words() string {
+	n, a, b := w.found()
+	if n == 0 {
+		return ""
+	}
+	ends := func(p isnPair) string {
+		return fmt.Sprintf("%s and %s", p.tuple.End(tcp.SideA), p.tuple.End(tcp.SideB))
+	}
+	return fmt.Sprintf("%s on both sides of an address translation and counted twice, such as the one between %s, which is that between %s",
+		Plural(n, "connection was captured", "connections were captured"), ends(a), ends(b))
+}
+
+// mix spreads the bits of a number.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,92 @@
+package report
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// opened is a flow that began at a time with these initial sequence numbers.
+func opened(at int64, client, server string, isn [2]uint32, id uint64) *reassembly.Flow {
+	c, s := netip.MustParseAddrPort(client), netip.MustParseAddrPort(server)
+	a, b := c.Addr().As16(), s.Addr().As16()
+	f := &reassembly.Flow{Start: at, ID: tcp.Ref(0, id)}
+	f.Tuple, f.Client = tcp.MakeTuple(&a, &b, c.Port(), s.Port())
+	f.Endpoint(f.Client).ISS, f.Endpoint(f.Server()).ISS = tcp.Seq(isn[0]), tcp.Seq(isn[1])
+	f.Handshake.FirstSYNRef, f.Handshake.SYNACKRef = f.ID, f.ID
+	return f
+}
+
+// A connection is known again behind an address translation, however the flows
+// were divided; others are not taken for it.
+func TestSeenTwice(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	var flows []*reassembly.Flow
+	add := func(at int64, client, server string, isn [2]uint32) {
+		flows = append(flows, opened(at, client, server, isn, uint64(len(flows)+1)))
+	}
+	add(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{1, 2})
+	add(200_000, "203.0.113.9:6000", "192.0.2.1:80", [2]uint32{1, 2})
+	add(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{7, 8})        // the same four-tuple in another VLAN
+	add(second, "10.0.0.1:4001", "192.0.2.1:80", [2]uint32{1, 3})   // one number is nothing
+	add(9*second, "10.0.0.2:4000", "192.0.2.1:80", [2]uint32{1, 2}) // long after
+	flows[2].Tuple.Tag = 5
+	add(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{7, 8})
+	for range 3000 {
+		add(0, "10.0.0.1:4001", "192.0.2.1:80", [2]uint32{rng.Uint32() | 1<<31, rng.Uint32()})
+	}
+	for range 20 {
+		rng.Shuffle(len(flows), func(i, k int) { flows[i], flows[k] = flows[k], flows[i] })
+		parts := make([]twice, 16)
+		for _, f := range flows {
+			parts[rng.IntN(len(parts))].add(f)
+		}
+		var all twice
+		for i := range parts {
+			all.plus(&parts[i])
+		}
+		want := "1 connection was captured on both sides of an address translation and counted twice, " +
+			"such as the one between 10.0.0.1:4000 and 192.0.2.1:80, which is that between 192.0.2.1:80 and 203.0.113.9:6000"
+		if got := all.words(); got != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	// What is kept is bounded, and the same in any order.
+	var full twice
+	for i := range uint32(100_000) {
+		full.add(opened(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{i, i}, uint64(i+1)))
+	}
+	if len(full.kept) != keptPairs {
+		t.Errorf("%d pairs are kept", len(full.kept))
+	}
+	if s := full.words(); s != "" {
+		t.Error(s)
+	}
+}
+
+// A filter on flags is named by what it left.
+func TestFilteredOnFlags(t *testing.T) {
+	var fins, flags, whole flagsOnly
+	for i := range 6 {
+		f := opened(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{1, 2}, uint64(i+1))
+		f.Ends[0].FIN, f.Ends[0].Packets = 1, 1
+		fins.add(f)
+		f.Ends[1].SYN, f.Ends[1].Packets = 1, 1
+		flags.add(f)
+		f.Ends[1].Packets = 2
+		whole.add(f)
+	}
+	if !fins.filtered() || !strings.Contains(fins.filter(), "& tcp-fin") || fins.kinds() != "FINs" {
+		t.Errorf("%+v: %s", fins, fins.filter())
+	}
+	if !flags.filtered() || !strings.Contains(flags.filter(), "tcp-syn|") || flags.kinds() != "SYN, FIN and RST" {
+		t.Errorf("%+v: %s", flags, flags.filter())
+	}
+	if whole.filtered() {
+		t.Errorf("%+v counts as filtered", whole)
+	}
+}
