@@ -110,11 +110,32 @@ func TestShippedRecordings(t *testing.T) {
 			}
 		}
 	}
+	const most = 3 << 20 // octets that they may take in the project
+	if size := sizeOf(t, dir); size > most {
+		t.Errorf("they take %d octets, and may take %d", size, most)
+	}
 	for _, s := range scenarios {
 		if !recorded[s.Name] && s.Class != Mixed { // of which one is enough
 			t.Errorf("no recording of %s", s.Name)
 		}
 	}
+}
+
+// sizeOf is how many octets the files of a folder have together.
+func sizeOf(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += info.Size()
+	}
+	return n
 }
 
 // gaps lists where the transitions of a recording do not follow each other.

@@ -205,9 +205,13 @@ func distance(k, o Move) Distance {
 // far reports whether a distance is more than may be.
 func (d Distance) far() bool { return d.NS > maxApart || d.NS < -maxApart }
 
-// between bounds what the samples may miss of a restart: its shift (a smaller
-// one is the timer's rounding) and the time until the next sample, ns.
-const between = 500e6 + 250e6
+// Bounds of what the samples may miss of a restart, ns: its shift (a smaller one
+// is the timer's rounding) and the time until the next sample, at which a shift
+// of about that size may first show.
+const (
+	nextSample = 250e6
+	between    = 500e6 + nextSample
+)
 
 // restarts says what is wrong with the last restart of the socket's TIME_WAIT,
 // "" when nothing is.
@@ -226,7 +230,7 @@ func (s *Socket) restarts() string {
 			continue
 		}
 		last := max(w.Entered, w.RestartAt)
-		if last < kernel.At-maxApart || last > max(kernel.At, kernel.Until)+between {
+		if last < kernel.At-maxApart-nextSample || last > max(kernel.At, kernel.Until)+between {
 			return fmt.Sprintf("TIME_WAIT began or restarted last at %d (%d restarts), the kernel's between %d and %d",
 				last, w.Restarts, kernel.At, kernel.Until)
 		}
