@@ -40,6 +40,9 @@ type Table struct {
 type TableSocket struct {
 	Local, Remote uint16
 	State         fsm.State
+	// Due: its timer has run out, and the kernel has not come round to ending
+	// it. Of TIME_WAIT, and FIN_WAIT_2 without a full socket.
+	Due bool
 }
 
 // Compare orders sockets by their ports.
@@ -142,7 +145,8 @@ func listEvery(d *diagSocket, host string, end chan struct{}) (out []Table, err 
 func (s *sample) table(host string) Table {
 	t := Table{Host: host, Before: s.before, After: s.after}
 	for c, st := range s.sockets {
-		t.Sockets = append(t.Sockets, TableSocket{c.local.Port(), c.remote.Port(), st.state})
+		t.Sockets = append(t.Sockets, TableSocket{c.local.Port(), c.remote.Port(), st.state,
+			st.expires != 0 && st.expires <= s.before})
 	}
 	slices.SortFunc(t.Sockets, TableSocket.Compare)
 	return t

@@ -92,10 +92,6 @@ const (
 	// checkEvery is how many tables lie between two that are compared with the
 	// report's.
 	checkEvery = 10
-	// timerGrain is by how much a timer of a minute comes late: the kernel's
-	// timer wheel rounds it up to a multiple of 512 ticks of 4 ms, and to 4,096
-	// of 1 ms (kernel/time/timer.c), and runs it when there is time.
-	timerGrain = int64(2900 * time.Millisecond)
 )
 
 // allowance is a known difference between a kernel's table and what passes its
@@ -105,38 +101,37 @@ type allowance struct {
 	applies      func(d *tableSocket) bool
 }
 
-// allowances is the whole list. What the kernel shows ESTABLISHED before an
-// application accepts it, and what it closes on behalf of one that is gone, is
-// no difference: the segments are the same.
+// allowances is the whole list. Neither what the kernel shows ESTABLISHED before
+// an application accepts it is among them, nor what it closes on behalf of one
+// that is gone, nor what it holds in SYN_RECV because the accept queue is full:
+// the segments tell all of these.
 var allowances = []allowance{
 	{"moved-meanwhile", "a listing takes a while, and the socket moved in it: it had the listed state at its beginning, its end or between",
-		func(d *tableSocket) bool { return d.during&(1<<d.kernel) != 0 }},
-	{"timer-late", "the kernel's TIME_WAIT lasts up to 2.9 s longer than its minute, which is the grain of its timers",
+		func(d *tableSocket) bool { return d.during&(1<<d.kernel.State) != 0 }},
+	{"timer-late", "the kernel's timer of TIME_WAIT has run out, by its own word, and ends the socket up to 2.9 s later, as the grain of its timers has it",
 		func(d *tableSocket) bool {
 			last, ok := d.account.before(d.from)
-			return d.kernel == fsm.TimeWait && d.during == 1<<fsm.Closed && ok && last.State == fsm.TimeWait && d.from-last.To <= timerGrain
+			return d.kernel.State == fsm.TimeWait && d.kernel.Due && d.during == 1<<fsm.Closed && ok && last.State == fsm.TimeWait
 		}},
 	{"orphan-expired", "the kernel gave up an orphan in FIN_WAIT_2 after tcp_fin_timeout; shutdown(2) looks the same on the wire and has no such timer",
 		func(d *tableSocket) bool {
 			last, ok := d.account.before(d.from)
-			return d.kernel == fsm.Closed && d.during == 1<<fsm.FinWait2 && ok && last.State == fsm.FinWait2 && d.from-last.From >= int64(d.finWait2)
-		}},
-	{"accept-queue", "the accept queue was full, and the kernel ignored the third segment of the handshake: it still holds a request, in SYN_RECV",
-		func(d *tableSocket) bool {
-			return d.overflowed && d.kernel == fsm.SynRcvd && d.during == 1<<fsm.Established
+			return d.kernel.State == fsm.Closed && d.during == 1<<fsm.FinWait2 && ok && last.State == fsm.FinWait2 && d.from-last.From >= int64(d.finWait2)
 		}},
 }
 
 // tableSocket is a socket in a kernel's table, or in lastack's alone.
 type tableSocket struct {
-	account    account
-	kernel     fsm.State // CLOSED: not listed
-	own        fsm.State // at the middle of the listing
-	during     uint16    // bits of the states that it had during the listing
-	from       int64     // when the listing began
-	finWait2   time.Duration
-	overflowed bool
+	account  account
+	kernel   lab.TableSocket // CLOSED: not listed
+	own      fsm.State       // at the middle of the listing
+	during   uint16          // bits of the states that it had during the listing
+	from     int64           // when the listing began
+	finWait2 time.Duration
 }
+
+// portPair names a socket of a host.
+type portPair struct{ local, remote uint16 }
 
 // account is where lastack sees a socket: all connections of its two ends, in
 // order of time.
@@ -214,7 +209,7 @@ func (t *Tables) host(v Vantage) error {
 			h.Long++
 			continue
 		}
-		own := h.compare(k, accounts, p.FinWait2, v == AtServer && t.crowd.Overflowed > 0)
+		own := h.compare(k, accounts, p.FinWait2)
 		if h.Compared%checkEvery == 0 {
 			h.Checked++
 			if said := reported(segments, p, addr, middle(k), t.crowd.End); said != own {
@@ -230,16 +225,16 @@ func (t *Tables) host(v Vantage) error {
 func middle(k *lab.Table) int64 { return k.Before + (k.After-k.Before)/2 }
 
 // accountsOf are the accounts of a host's sockets.
-func accountsOf(flows []*reassembly.Flow, host netip.Addr) map[lab.TableSocket]account {
-	out := map[lab.TableSocket]account{}
+func accountsOf(flows []*reassembly.Flow, host netip.Addr) map[portPair]account {
+	out := map[portPair]account{}
 	for _, f := range flows {
 		for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 			if f.Addr(side).Addr() != host {
 				continue
 			}
-			ends := lab.TableSocket{Local: f.Addr(side).Port(), Remote: f.Addr(side.Other()).Port()}
+			e := portPair{f.Addr(side).Port(), f.Addr(side.Other()).Port()}
 			f.Stays(side, func(x reassembly.Stay) bool {
-				out[ends] = append(out[ends], x)
+				out[e] = append(out[e], x)
 				return true
 			})
 		}
@@ -269,25 +264,23 @@ func reported(segments []tcp.Segment, p reassembly.Profile, host netip.Addr, at,
 }
 
 // compare compares one table, and returns lastack's.
-func (h *HostTables) compare(k *lab.Table, accounts map[lab.TableSocket]account, finWait2 time.Duration, overflowed bool) (own [fsm.States]int) {
+func (h *HostTables) compare(k *lab.Table, accounts map[portPair]account, finWait2 time.Duration) (own [fsm.States]int) {
 	var kernel, ruled [fsm.States]int
-	listed := make(map[lab.TableSocket]fsm.State, len(k.Sockets))
-	for _, s := range k.Sockets {
-		listed[lab.TableSocket{Local: s.Local, Remote: s.Remote}] = s.State
-	}
-	one := func(ends lab.TableSocket, a account) {
-		d := tableSocket{account: a, kernel: max(listed[ends], fsm.Closed), own: a.at(middle(k)), during: a.during(k.Before, k.After),
-			from: k.Before, finWait2: finWait2, overflowed: overflowed}
-		kernel[d.kernel]++
+	one := func(s lab.TableSocket, a account) {
+		d := tableSocket{account: a, kernel: s, own: a.at(middle(k)), during: a.during(k.Before, k.After), from: k.Before, finWait2: finWait2}
+		kernel[s.State]++
 		own[d.own]++
-		ruled[h.rule(&d, k, ends)]++
+		ruled[h.rule(&d, k)]++
 	}
-	for ends, a := range accounts {
-		one(ends, a)
+	listed := make(map[portPair]bool, len(k.Sockets))
+	for _, s := range k.Sockets {
+		e := portPair{s.Local, s.Remote}
+		listed[e] = true
+		one(s, accounts[e])
 	}
-	for ends := range listed {
-		if _, ok := accounts[ends]; !ok {
-			one(ends, nil)
+	for e, a := range accounts {
+		if !listed[e] {
+			one(lab.TableSocket{Local: e.local, Remote: e.remote, State: fsm.Closed}, a)
 		}
 	}
 	for _, t := range []*[fsm.States]int{&kernel, &own, &ruled} {
@@ -301,20 +294,20 @@ func (h *HostTables) compare(k *lab.Table, accounts map[lab.TableSocket]account,
 
 // rule is the state in which a socket is counted where an allowance explains
 // what differs: the kernel's; else lastack's.
-func (h *HostTables) rule(d *tableSocket, k *lab.Table, ends lab.TableSocket) fsm.State {
-	if d.kernel == d.own {
+func (h *HostTables) rule(d *tableSocket, k *lab.Table) fsm.State {
+	if d.kernel.State == d.own {
 		return d.own
 	}
 	for _, a := range allowances {
 		if a.applies(d) {
 			h.Allowed[a.kind]++
-			return d.kernel
+			return d.kernel.State
 		}
 	}
 	const shown = 20
 	if h.differs++; h.differs <= shown {
 		h.Differ = append(h.Differ, fmt.Sprintf("%s, listed from %d in %v: port %d to %d, the kernel %v, lastack %v",
-			h.Host, k.Before, time.Duration(k.After-k.Before), ends.Local, ends.Remote, d.kernel, d.own))
+			h.Host, k.Before, time.Duration(k.After-k.Before), d.kernel.Local, d.kernel.Remote, d.kernel.State, d.own))
 	}
 	return d.own
 }
@@ -324,6 +317,9 @@ func (t *Tables) judge() {
 	fail := func(format string, args ...any) { t.Failures = append(t.Failures, fmt.Sprintf(format, args...)) }
 	if t.crowd.Opened != lab.CrowdSize {
 		fail("%d connections were opened and not %d", t.crowd.Opened, lab.CrowdSize)
+	}
+	if t.crowd.Overflowed == 0 {
+		fail("no accept queue was full")
 	}
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
