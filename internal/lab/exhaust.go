@@ -18,22 +18,25 @@ import (
 
 // Exhaustion is a run of a client that opens connections to one server at a
 // steady rate and closes each at once, until its kernel has no port left.
+// Before, it may be slow for a while, at a fiftieth of the rate.
 type Exhaustion struct {
 	Path          string // of the client's capture, without its ending
 	Client        netip.Addr
 	Service       netip.AddrPort
-	Lo, Hi        uint16  // net.ipv4.ip_local_port_range
-	Rate          float64 // connections per second
-	Opened        int     // before the failure
-	Half          int64   // when half of the ports had been used, ns
-	HeldAtHalf    int     // sockets that the client's kernel listed then
-	Failed        int64   // when connect(2) failed with EADDRNOTAVAIL
+	Lo, Hi        uint16        // net.ipv4.ip_local_port_range
+	Rate          float64       // connections per second
+	Slow          time.Duration // for how long it is slow before
+	Opened        int           // before the failure
+	Half          int64         // when half of the ports had been used, ns
+	HeldAtHalf    int           // sockets that the client's kernel listed then
+	Failed        int64         // when connect(2) failed with EADDRNOTAVAIL
 	HeldAtFailure int
 	LongestLateBy time.Duration // of a connection behind the steady rate
 }
 
 const (
 	exhaustName = "exhaustion"
+	slower      = 50 // times
 	// unsteady is how late a connection may be at a rate that is called steady.
 	unsteady = 400 * time.Millisecond
 	// exhaustAttempts is how often the run is played, on a machine that is too
@@ -41,31 +44,32 @@ const (
 	exhaustAttempts = 4
 )
 
-// persistExhaustion plays it in a range of so many ports at so many connections
-// per second, and writes the client's capture into a folder. It is played again,
-// a few times, when connections did not come at a steady rate; again lists why.
-// Ports must run out within TIME_WAIT's minute.
-func persistExhaustion(dir string, ports int, rate float64) (e *Exhaustion, again []string, err error) {
+// persistExhaustion plays a run and writes the client's capture into a folder. It
+// is played again, a few times, when connections did not come at a steady rate;
+// again lists why. Ports must run out within TIME_WAIT's minute.
+func persistExhaustion(dir string, run Exhaustion) (e *Exhaustion, again []string, err error) {
 	for range exhaustAttempts {
-		e, err = recordExhaustion(dir, ports, rate)
+		e, err = recordExhaustion(dir, run)
 		if !errors.As(err, new(missed)) {
 			return e, again, err
 		}
-		again = append(again, err.Error())
+		again = append(again, fmt.Sprintf("%s: %v", exhaustName, err))
 	}
 	return nil, again, err
 }
 
-func recordExhaustion(dir string, ports int, rate float64) (*Exhaustion, error) {
+func recordExhaustion(dir string, e Exhaustion) (*Exhaustion, error) {
 	n, err := NewNetwork(NetworkConfig{Client: Subnet{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:0:2001::/64")},
 		OneWay: 200 * time.Microsecond})
 	if err != nil {
 		return nil, err
 	}
-	const lowest = 20_000
-	e := &Exhaustion{Path: filepath.Join(dir, fmt.Sprintf("%s-%d", exhaustName, ports)), Client: n.Client.V4, Rate: rate, Lo: lowest, Hi: uint16(lowest + ports - 1)}
+	e.Client, e.Path = n.Client.V4, filepath.Join(dir, exhaustName)
+	if e.Slow > 0 {
+		e.Path += "-slow"
+	}
 	err = e.play(n)
-	return e, errors.Join(err, n.Close())
+	return &e, errors.Join(err, n.Close())
 }
 
 func (e *Exhaustion) play(n *Network) error {
@@ -122,7 +126,7 @@ func (e *Exhaustion) connect(n *Network) error {
 	ports := int(e.Hi) - int(e.Lo) + 1
 	begin := time.Now()
 	for {
-		due := begin.Add(time.Duration(float64(e.Opened) / e.Rate * float64(time.Second)))
+		due := begin.Add(e.due(e.Opened))
 		time.Sleep(time.Until(due))
 		e.LongestLateBy = max(e.LongestLateBy, time.Since(due))
 		err := e.once(n.Client)
@@ -144,6 +148,15 @@ func (e *Exhaustion) connect(n *Network) error {
 			return fmt.Errorf("%d connections from %d ports", e.Opened, ports)
 		}
 	}
+}
+
+// due is when the n-th connection is to be opened, after the beginning.
+func (e *Exhaustion) due(n int) time.Duration {
+	slow := int(e.Slow.Seconds() * e.Rate / slower)
+	if n < slow {
+		return time.Duration(float64(n) * slower / e.Rate * float64(time.Second))
+	}
+	return e.Slow + time.Duration(float64(n-slow)/e.Rate*float64(time.Second))
 }
 
 // once opens a connection and closes it.

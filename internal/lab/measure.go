@@ -7,20 +7,24 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 )
 
-// The ports of the client that runs out of them, and connections per second.
-const (
-	exhaustPorts = 3000
-	exhaustRate  = 150
-)
+// exhaustions are the runs of a client that runs out of ports.
+func exhaustions() []Exhaustion {
+	steady := Exhaustion{Lo: 20_000, Hi: 22_999, Rate: 150}
+	slow := steady
+	slow.Slow = 8 * time.Second
+	return []Exhaustion{steady, slow}
+}
 
 // Measured are runs that are compared by figures, and not socket by socket.
 type Measured struct {
-	Crowd      *Crowd
-	Exhaustion *Exhaustion
-	Again      []string // why the exhaustion was played again
+	Crowd       *Crowd
+	Exhaustions []*Exhaustion
+	Again       []string // exhaustions that were played again, and why
 }
 
 // Measure plays them at the same time, and writes their captures into a folder.
@@ -32,18 +36,19 @@ func Measure(dir string, whole bool) (m Measured, err error) {
 	}
 	// Threads that wait in the kernel are not to hold up the wires.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
-	var errs [2]error
+	runs := exhaustions()
+	m.Exhaustions = make([]*Exhaustion, len(runs))
+	errs, again := make([]error, len(runs)+1), make([][]string, len(runs))
 	var wg sync.WaitGroup
+	for i := range runs {
+		wg.Go(func() { m.Exhaustions[i], again[i], errs[i] = persistExhaustion(dir, runs[i]) })
+	}
 	wg.Go(func() {
-		if m.Crowd, errs[0] = recordCrowd(dir, whole); errs[0] != nil {
-			errs[0] = fmt.Errorf("%s: %w", crowdName, errs[0])
-		}
-	})
-	wg.Go(func() {
-		if m.Exhaustion, m.Again, errs[1] = persistExhaustion(dir, exhaustPorts, exhaustRate); errs[1] != nil {
-			errs[1] = fmt.Errorf("%s: %w", exhaustName, errs[1])
+		if m.Crowd, errs[len(runs)] = recordCrowd(dir, whole); errs[len(runs)] != nil {
+			errs[len(runs)] = fmt.Errorf("%s: %w", crowdName, errs[len(runs)])
 		}
 	})
 	wg.Wait()
-	return m, errors.Join(errs[:]...)
+	m.Again = slices.Concat(again...)
+	return m, errors.Join(errs...)
 }

@@ -106,9 +106,13 @@ func (f *Forecast) judge() {
 
 // Print writes the comparison.
 func (f *Forecast) Print(out io.Writer) error {
+	before := ""
+	if f.run.Slow > 0 {
+		before = fmt.Sprintf(" after %v at much less", f.run.Slow)
+	}
 	ms := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-	_, err := fmt.Fprintf(out, "\nports: %d, at %.0f connections/s. With %d in use lastack expects none to be left after %v; connect(2) failed with EADDRNOTAVAIL after %v (%+.2f %%)\n",
-		f.half.Capacity, f.run.Rate, f.run.HeldAtHalf, ms(f.Ahead()), ms(f.Real()), 100*f.Off())
+	_, err := fmt.Fprintf(out, "\nports: %d, at %.0f connections/s%s. With %d in use lastack expects none to be left after %v; connect(2) failed with EADDRNOTAVAIL after %v (%+.2f %%)\n",
+		f.half.Capacity, f.run.Rate, before, f.run.HeldAtHalf, ms(f.Ahead()), ms(f.Real()), 100*f.Off())
 	if err == nil {
 		_, err = fmt.Fprintf(out, "  in use by lastack's count: %d then, %d at the end, where the kernel held %d; no connection came more than %v late\n",
 			f.half.PeakInUse, f.end.PeakInUse, f.run.HeldAtFailure, ms(f.run.LongestLateBy))

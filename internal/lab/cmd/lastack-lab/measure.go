@@ -17,7 +17,7 @@ import (
 func (o *options) measure() error {
 	m, err := lab.Measure(o.out, !o.short)
 	for _, why := range m.Again {
-		fmt.Println("the exhaustion was played again:", why)
+		fmt.Println("played again:", why)
 	}
 	if err != nil {
 		return err
@@ -26,11 +26,15 @@ func (o *options) measure() error {
 	if err != nil {
 		return err
 	}
-	forecast, err := judge.JudgeExhaustion(m.Exhaustion)
-	if err != nil {
-		return err
+	errs := []error{told(tables, "state tables", tables.Failures)}
+	for _, e := range m.Exhaustions {
+		f, err := judge.JudgeExhaustion(e)
+		if err == nil {
+			err = told(f, "port forecast", f.Failures)
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(told(tables, "state tables", tables.Failures), told(forecast, "port forecast", forecast.Failures))
+	return errors.Join(errs...)
 }
 
 // told prints a comparison and makes one error of its failures, nil of none.
