@@ -207,11 +207,13 @@ func isEarlier(d *end, s *tcp.Segment) bool {
 	if !d.has(hasISN) {
 		return false
 	}
-	if off := s.End().Sub(d.iss); off < 0 && off > -maxJump || off == 0 && s.Len > 0 {
+	// A long stream comes to stand before its initial number again.
+	short := uint32(d.nxt-d.iss) < maxJump
+	if off := s.End().Sub(d.iss); short && (off < 0 && off > -maxJump || off == 0 && s.Len > 0) {
 		return true
 	}
 	steady := d.has(hasTSSYN) && d.has(sentPlain) && int32(d.tsval-d.tsSYN) >= 0
-	return steady && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.tsSYN) < 0
+	return steady && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-d.tsSYN) < 0 && int32(s.TSVal-d.tsval) < 0
 }
 
 // scale is the shift of its window, 0 unless its SYN announced one.

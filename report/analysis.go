@@ -27,7 +27,7 @@ const (
 	second = int64(1e9)
 	// tickSegments bounds what the flows that end between two ticks can hold,
 	// where many end within a second.
-	tickSegments = 1 << 14
+	tickSegments = 1 << 12
 	// sweepFlows is how many flows may end in one sweep; where more are held, a
 	// gap in event time is crossed second by second.
 	sweepFlows = 1 << 14
@@ -129,7 +129,7 @@ func (a *Analysis) Add(s *tcp.Segment) {
 	a.fresh++
 	part := uint8(s.Tuple.Hash(routeSeed) >> (64 - 6))
 	if a.pool == nil {
-		a.panels[part/panelTables].step(part, s)
+		a.panels[part/panelTables].table(part).Step(s)
 		return
 	}
 	a.pool.add(part, s)

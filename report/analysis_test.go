@@ -18,6 +18,7 @@ import (
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // recorder keeps the lines of the flows.
@@ -118,7 +119,7 @@ func run(t *testing.T, segments []tcp.Segment, o report.Options, snapshots ...in
 }
 
 var same = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}), cmpopts.EquateEmpty(),
-	cmpopts.IgnoreUnexported(reassembly.Flow{}),
+	cmpopts.IgnoreUnexported(reassembly.Flow{}, diagnose.Finding{}),
 	cmp.Exporter(func(t reflect.Type) bool { return strings.HasSuffix(t.PkgPath(), "/report") })}
 
 // The report and the order of the flows depend neither on the threads nor on

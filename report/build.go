@@ -65,6 +65,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 			r.note("more than %d hosts hold sockets: the series tells the first apart, and all together", seriesHosts)
 		}
 	}
+	r.look()
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		g.Verdict = r.sentence(g)
@@ -175,6 +176,9 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 				Plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
 			File: a.clock.at.File(), Ref: a.clock.at,
 		})
+	}
+	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.longest < millisecond {
+		r.note("by the capture's clock more time passed than by the hosts' timestamps on %s: it leapt ahead", Plural(n, "flow", "flows"))
 	}
 	if r.Unlisted > 0 {
 		r.note("%s counted and not listed", Plural(r.Unlisted, "finding is", "findings are"))

@@ -27,7 +27,7 @@ func (r *Report) Draw(g *Group, c Clock, n int) []string {
 	}
 	all := Ladder(g.Flow, evidence)
 	rungs := Trim(all, n)
-	d := drawing{report: r, clock: c}
+	d := drawing{report: r, clock: c, start: g.Flow.Start}
 	d.measure(rungs)
 	for i := range rungs {
 		d.rung(&rungs[i])
@@ -42,6 +42,7 @@ type drawing struct {
 	lines       []string
 	frame, what int // widths
 	stamp       int
+	start       int64 // of the flow
 	last        *Rung
 }
 
@@ -73,7 +74,7 @@ func (d *drawing) rung(r *Rung) {
 		gap = r.At - d.last.At
 		d.between(r.Skipped, gap)
 	case r.Skipped > 0:
-		d.between(r.Skipped, 0)
+		d.between(r.Skipped, r.At-d.start)
 	}
 	star, arrow := " ", "C < S"
 	if r.FromClient {

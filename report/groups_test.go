@@ -154,3 +154,58 @@ func TestCloneGroups(t *testing.T) {
 		t.Errorf("the clone: %+v", g)
 	}
 }
+
+// Twenty thousand findings are one group, whose figures are exact, and whose
+// clients are told apart within a bound.
+func TestIncidentFigures(t *testing.T) {
+	s := newGroups(&Options{})
+	for i := range 20_000 {
+		d := findingAt(i+1, int64(i)*second/10, int64(20_000-i)*second)
+		d.Censored = i%4 != 0
+		d.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i / 250 % 8), byte(i % 250)}), 1024)
+		add(&s, d)
+	}
+	g := s.ranked(0)[0]
+	n, more := g.Clients()
+	if g.Count != 20_000 || g.StillOpen != 15_000 || g.Oldest != 19_999*second || g.Longest != 20_000*second || n != groupHosts || !more {
+		t.Errorf("%+v", g)
+	}
+	p, ok := g.onsets.pace(g.First, g.Last)
+	if !ok || p.First < 590 || p.First > 610 || p.Last < 590 || p.Last > 610 {
+		t.Errorf("pace %+v", p)
+	}
+	if s.hosts != groupHosts {
+		t.Errorf("%d clients are accounted for", s.hosts)
+	}
+}
+
+// What is nothing unusual is left out as a whole, and counts stay exact although
+// nothing is listed.
+func TestProportion(t *testing.T) {
+	var few diagnose.Delays
+	s := newGroups(&Options{})
+	for i := range 5000 {
+		d := findingAt(i+1, int64(i), int64(i)*second/100)
+		d.Rule, d.Slot = "fin-answered-late", 30+i%7
+		d.Censored = i%2 == 0
+		add(&s, d)
+	}
+	few = diagnose.Delays{Rule: "fin-answered-late", Who: diagnose.ServerApp, Service: service, N: 9000, P50: 5e6}
+	for !few.Stands(34) || few.Stands(33) {
+		few.P50 += 1e6
+		if few.P50 > 100*second {
+			t.Fatal("no median tells the slots apart")
+		}
+	}
+	s.proportion([]diagnose.Delays{few})
+	list := s.ranked(0)
+	want := uint64(0)
+	for i := range 5000 {
+		if 30+i%7 >= 34 {
+			want++
+		}
+	}
+	if len(list) != 1 || list[0].Count != want || list[0].FlowCount != want || list[0].usual == nil || list[0].key().slot != 0 {
+		t.Errorf("%d groups, %+v; want %d", len(list), list, want)
+	}
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"net/netip"
 	"slices"
 )
 
@@ -11,6 +12,16 @@ import (
 // leaks are the rules whose party did not look at a FIN in time, so that it
 // matters why the other side sent one.
 var leaks = [...]string{"fin-unanswered", "write-after-fin", "late-close-reset", "fin-answered-late"}
+
+// look lists the groups that can lie behind others.
+func (r *Report) look() {
+	r.behind = nil
+	for i := range r.Groups {
+		if g := &r.Groups[i]; g.Example.Aside != "" {
+			r.behind = append(r.behind, g)
+		}
+	}
+}
 
 // linked tells what else belongs to a row: sentences, and the groups that they
 // tell.
@@ -28,8 +39,7 @@ func (r *Report) onset(row *Row) (string, *Group) {
 	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" {
 		return "", nil
 	}
-	for i := range r.Groups {
-		g := &r.Groups[i]
+	for _, g := range r.behind {
 		if g.Rule == "synchronized-onset" && g.Who == row.Who && row.shares(g) && 2*g.Example.Behind >= row.FlowCount {
 			return g.Example.Aside, g
 		}
@@ -46,8 +56,7 @@ func (r *Report) timer(row *Row) (string, *Group) {
 	}
 	var worst *Group
 	flows := uint64(0)
-	for i := range r.Groups {
-		g := &r.Groups[i]
+	for _, g := range r.behind {
 		if g.Rule == "idle-timeout-close" && endpoint(g.Who) != side && row.shares(g) {
 			flows += g.Example.Behind
 			if worst == nil {
@@ -73,4 +82,11 @@ func (row *Row) usual() (string, *Group) {
 		return "", nil
 	}
 	return capital(row.Group.usual.String()) + ".", row.Group
+}
+
+// toldWith reports that what was told along with the worst row covers the row:
+// the same cause, on services of that row only.
+func (row *Row) toldWith(worst *Row, told []*Group) bool {
+	same := slices.ContainsFunc(told, func(g *Group) bool { return g.Rule == row.Rule && g.Who == row.Who })
+	return same && !slices.ContainsFunc(row.Services, func(s netip.AddrPort) bool { return !slices.Contains(worst.Services, s) })
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/lastack/lastack/reassembly"
-	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -30,8 +29,8 @@ func newPanel(n int, o reassembly.Options, opt *Options) *panel {
 	return p
 }
 
-// step has a segment of a partition worked in.
-func (p *panel) step(part uint8, s *tcp.Segment) { p.tables[part%panelTables].Step(s) }
+// table is that of a partition.
+func (p *panel) table(part uint8) *reassembly.Table { return p.tables[part%panelTables] }
 
 // sweep has the tables give up the flows whose time came at or before the
 // watermark.
@@ -54,7 +53,7 @@ type judge struct {
 
 	sums   sums
 	people population
-	best   map[groupKey]rank // of the examples sent on so far
+	best   map[groupKey]*best
 }
 
 // sums are what is added up over flows.
@@ -74,8 +73,9 @@ func (s *sums) quality(q reassembly.Quality) uint64 {
 }
 
 func newJudge(opt *Options) *judge {
-	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]rank{}}
+	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]*best{}}
 	j.ctx.Patterns = diagnose.NewPatterns(opt.Rules)
+	j.ctx.Bare = true
 	j.emit = j.found
 	return j
 }
@@ -110,19 +110,40 @@ func (j *judge) take(f *reassembly.Flow) {
 }
 
 // found passes a finding on, with the flow itself when no worse one of its
-// group went before.
+// group went before, and with words when it may be read.
 func (j *judge) found(d diagnose.Finding) {
 	k, r := keyOf(&d), rankOf(&d)
-	var flow *reassembly.Flow
-	if old, ok := j.best[k]; !ok || r.worse(old) {
+	b := j.best[k]
+	if b == nil {
 		if len(j.best) >= bestKept {
 			clear(j.best) // costs a few copies too many, and bounds the map
 		}
-		j.best[k] = r
+		b = &best{}
+		j.best[k] = b
+	}
+	var flow *reassembly.Flow
+	if b.dressed == 0 || r.worse(b.rank) {
+		b.rank = r
 		flow = j.flow.Clone()
+	}
+	if flow != nil || j.opt.AllFindings || b.listed(d.Time) {
+		d.Dress(j.flow)
+		b.dressed++
+		b.latest = max(b.latest, d.Time)
 	}
 	j.out.finds = append(j.out.finds, found{d, flow})
 }
+
+// best is what was sent on of a group so far.
+type best struct {
+	rank    rank // of the worst
+	dressed int
+	latest  int64 // time of those
+}
+
+// listed reports whether a finding of that time may be one of the first of its
+// group, which are listed.
+func (b *best) listed(time int64) bool { return b.dressed < groupFindings || time <= b.latest }
 
 // bestKept bounds judge.best.
 const bestKept = 1 << 12

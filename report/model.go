@@ -39,6 +39,8 @@ type Report struct {
 	Series   *Series          // nil unless asked for
 	Ports    []diagnose.Ports // the highest use first
 	Verdict  []string         // sentences; one function writes them for all renderers
+
+	behind []*Group // that can lie behind others
 }
 
 // Meta says what was run.

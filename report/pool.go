@@ -116,10 +116,7 @@ func (w *worker) run(free chan<- *batch) {
 	out := <-w.free
 	w.direct(out)
 	for b := range w.in {
-		for i := range b.segs {
-			part := b.parts[i]
-			w.all[part/panelTables].step(part, &b.segs[i])
-		}
+		w.step(b)
 		if b.sweep {
 			for _, p := range w.own {
 				p.sweep(b.watermark)
@@ -135,6 +132,25 @@ func (w *worker) run(free chan<- *batch) {
 	}
 	close(w.out)
 }
+
+// step works the segments of a batch in, a few at a time, so that the flows of
+// all of them are on their way from memory before the first is needed.
+func (w *worker) step(b *batch) {
+	var hashes [ahead]uint64
+	for from := 0; from < len(b.segs); from += ahead {
+		segs := b.segs[from:min(from+ahead, len(b.segs))]
+		parts := b.parts[from:]
+		for i := range segs {
+			hashes[i] = w.all[parts[i]/panelTables].table(parts[i]).Hash(&segs[i])
+		}
+		for i := range segs {
+			w.all[parts[i]/panelTables].table(parts[i]).StepHashed(&segs[i], hashes[i])
+		}
+	}
+}
+
+// ahead is how many segments are looked up together.
+const ahead = 16
 
 // direct has the flows that end in the worker's panels go to out.
 func (w *worker) direct(out *chunk) {

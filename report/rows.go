@@ -80,3 +80,14 @@ func (r *Report) Rows() []Row {
 	})
 	return rows
 }
+
+// Example is the most harmful group of the rows that has a flow to show; nil
+// for none.
+func Example(rows []Row) *Group {
+	for i := range rows {
+		if rows[i].Group.Flow != nil {
+			return rows[i].Group
+		}
+	}
+	return nil
+}

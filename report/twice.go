@@ -16,6 +16,7 @@ import (
 // the flows were divided. The zero value is empty.
 type twice struct {
 	kept []isnPair // a heap, the largest hash on top
+	more bool      // there were others
 }
 
 // isnPair is a flow by its initial sequence numbers.
@@ -24,12 +25,13 @@ type isnPair struct {
 	client, serve tcp.Seq
 	flow          tcp.PacketRef
 	tuple         tcp.Tuple
+	opener        tcp.Side
 	at            int64
 }
 
 const (
 	// keptPairs bounds what a partition keeps.
-	keptPairs = 512
+	keptPairs = 32
 	// together is how far apart the two copies of a connection's first segment
 	// are at most, ns.
 	together = 100 * millisecond
@@ -41,7 +43,12 @@ func (w *twice) add(f *reassembly.Flow) {
 		return
 	}
 	c, s := f.Endpoint(f.Client).ISS, f.Endpoint(f.Server()).ISS
-	p := isnPair{hash: mix(uint64(c)<<32 | uint64(s)), client: c, serve: s, flow: f.ID, tuple: f.Tuple, at: f.Start}
+	hash := mix(uint64(c)<<32 | uint64(s))
+	if len(w.kept) == keptPairs && hash > w.kept[0].hash {
+		w.more = true
+		return
+	}
+	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start}
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
 	w.keep(p)
 }
@@ -59,7 +66,7 @@ func (w *twice) keep(p isnPair) {
 		}
 		return
 	}
-	if p.compare(w.kept[0]) >= 0 {
+	if w.more = true; p.compare(w.kept[0]) >= 0 {
 		return
 	}
 	w.kept[0] = p
@@ -76,12 +83,15 @@ func (w *twice) keep(p isnPair) {
 	}
 }
 
-func (w *twice) clone() twice { return twice{slices.Clone(w.kept)} }
+func (w *twice) clone() twice { return twice{slices.Clone(w.kept), w.more} }
 
 // plus adds another partition's. The sum is as large as all of them.
-func (w *twice) plus(o *twice) { w.kept = append(w.kept, o.kept...) }
+func (w *twice) plus(o *twice) {
+	w.kept = append(w.kept, o.kept...)
+	w.more = w.more || o.more
+}
 
-// found is how many of the connections that all partitions know were captured
+// found is how many of the connections that are known were captured
 // under two four-tuples, and the first of them.
 func (w *twice) found() (n uint64, a, b isnPair) {
 	list := slices.Clone(w.kept)
@@ -107,9 +117,13 @@ func (w *twice) words() string {
 		return ""
 	}
 	ends := func(p isnPair) string {
-		return fmt.Sprintf("%s and %s", p.tuple.End(tcp.SideA), p.tuple.End(tcp.SideB))
+		return fmt.Sprintf("%s to %s", p.tuple.End(p.opener), p.tuple.End(p.opener.Other()))
 	}
-	return fmt.Sprintf("%s on both sides of an address translation and counted twice, such as the one between %s, which is that between %s",
+	few := ""
+	if w.more {
+		few = "at least "
+	}
+	return few + fmt.Sprintf("%s on both sides of an address translation and count twice: %s is also %s",
 		Plural(n, "connection was captured", "connections were captured"), ends(a), ends(b))
 }
 

@@ -36,7 +36,7 @@ func TestSeenTwice(t *testing.T) {
 	add(9*second, "10.0.0.2:4000", "192.0.2.1:80", [2]uint32{1, 2}) // long after
 	flows[2].Tuple.Tag = 5
 	add(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{7, 8})
-	for range 3000 {
+	for range 100 {
 		add(0, "10.0.0.1:4001", "192.0.2.1:80", [2]uint32{rng.Uint32() | 1<<31, rng.Uint32()})
 	}
 	for range 20 {
@@ -49,8 +49,8 @@ func TestSeenTwice(t *testing.T) {
 		for i := range parts {
 			all.plus(&parts[i])
 		}
-		want := "1 connection was captured on both sides of an address translation and counted twice, " +
-			"such as the one between 10.0.0.1:4000 and 192.0.2.1:80, which is that between 192.0.2.1:80 and 203.0.113.9:6000"
+		want := "1 connection was captured on both sides of an address translation and count twice: " +
+			"10.0.0.1:4000 to 192.0.2.1:80 is also 203.0.113.9:6000 to 192.0.2.1:80"
 		if got := all.words(); got != want {
 			t.Fatalf("%q, want %q", got, want)
 		}

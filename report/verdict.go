@@ -35,7 +35,7 @@ func (r *Report) verdict() []string {
 		case row.Severity == diagnose.Info:
 			remarks += row.FlowCount
 			continue
-		case slices.Contains(told, row.Group) && len(row.Services) == 1:
+		case worst != nil && row.toldWith(worst, told):
 			continue
 		}
 		switch bad++; bad {
@@ -173,7 +173,11 @@ func (r *Report) tell(row *Row) string {
 	who, only := row.clients.words()
 	switch {
 	case side == "":
-		return capital(fmt.Sprintf("%son %s%s %s%s%s.", perhaps, flows, row.to(" to "), p.saw, by(row.Who), how))
+		from := ""
+		if n, _ := row.clients.words(); len(row.clients.set) == 1 && !row.clients.more && row.FlowCount > 1 {
+			from = " from " + n
+		}
+		return capital(fmt.Sprintf("%son %s%s%s %s%s%s.", perhaps, flows, from, row.to(" to "), p.saw, by(row.Who), how))
 	case side == "client" && only:
 		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, who, fill(p.did, side), flows, row.to(" to "), how)
 	case side == "client":

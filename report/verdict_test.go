@@ -23,6 +23,7 @@ func reportOf(n uint64, groups ...Group) *Report {
 		}
 		r.Tally.plus(&g.Counts)
 	}
+	r.look()
 	return r
 }
 
@@ -100,6 +101,18 @@ func incident() *Report {
 	return reportOf(84, leak, onset, rare, own, timer, write)
 }
 
+// dual is a leak on two addresses of one service, and the timer of each.
+func dual() *Report {
+	var groups []Group
+	for _, s := range []netip.AddrPort{service, netip.MustParseAddrPort("[2001:db8::1]:80")} {
+		groups = append(groups, Group{Rule: "fin-unanswered", Who: diagnose.ClientApp, Service: s, Count: 30},
+			Group{Rule: "idle-timeout-close", Who: diagnose.ServerApp, Service: s, Count: 1, FlowCount: 30,
+				Severity: diagnose.Warning, Confidence: diagnose.Certain,
+				Example: diagnose.Finding{Verdict: "y", Aside: "A timer is behind it.", Behind: 15}})
+	}
+	return reportOf(84, groups...)
+}
+
 func TestVerdict(t *testing.T) {
 	client := netip.MustParseAddr("10.0.0.9")
 	second := netip.MustParseAddrPort("10.0.0.2:80")
@@ -148,9 +161,11 @@ func TestVerdict(t *testing.T) {
 		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
 			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
 			"The kernel acknowledged each FIN; the application does not close. " +
-			"Of 40 answers half came within about 12 ms, 95% within 20 ms, the last after 3 s."},
+			"Of 40 answers half came within about 12 ms, 95% within about 20 ms, the last after 3 s."},
 		{"over", over(), "10.0.0.1:80 did not answer the client's FIN on 60 of 100 flows, from 14:00:00 to 14:00:59 UTC, " +
 			"the longest for 8 s. "},
+		{"two addresses", dual(), "Clients of 10.0.0.1:80 and [2001:db8::1]:80 did not answer the server's FIN on 60 of 84 flows. " +
+			"The kernel acknowledged each FIN; the application does not close. A timer is behind it."},
 		{"an incident", incident(), "10.0.0.9 did not answer the server's FIN on 60 of 84 flows to 10.0.0.1:80. " +
 			"The kernel acknowledged each FIN; the application does not close. Three clients began together. " +
 			"A timer is behind it. They also sent data to a server that had closed already on 5 flows."},

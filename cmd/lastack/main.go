@@ -23,7 +23,7 @@ func main() {
 // nearly all flows, which hold no pointers: a collection costs a few
 // milliseconds, while waiting until the heap has doubled costs as much memory
 // as the flows.
-const collectAt = 25
+const collectAt = 50
 
 // The exit codes, which scripts depend on.
 const (

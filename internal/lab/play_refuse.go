@@ -92,10 +92,10 @@ func playBlackholed(b *Bench) {
 func playSYNACKBlackholed(b *Bench) {
 	b.Listen(-1)
 	b.Tune(b.Client, "tcp_syn_retries", "3")
-	b.Tune(b.Server, "tcp_synack_retries", "2")
+	b.Tune(b.Server, "tcp_synack_retries", "3") // with 2 it gives up 11 s later, just when a SYN comes
 	b.Wire.Add(Blackhole(ToClient))
 	b.connectInVain(2 * patience)
-	b.Sleep(4 * time.Second) // until the server has given up too
+	b.Sleep(6 * time.Second) // until the server has given up too
 }
 
 // playFlood injects SYNs behind the client: the answers find nobody.

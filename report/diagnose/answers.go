@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// Delays are counted in four slots for each doubling, from 1 us to 2^36 of
-	// them (19 h).
-	delaySlots = 36 * 4
+	// Delays are counted in one slot for each doubling from 1 us on, and in two
+	// from 2^coarse us (65 ms) on, to 2^36 us (19 h).
+	coarse     = 16
+	delaySlots = coarse + 2*(36-coarse)
 	// usualAnswers is how many answers tell what is usual.
 	usualAnswers = 20
 	// lateShare is how many times the median a late answer takes.
@@ -24,14 +25,19 @@ const (
 func delaySlot(ns int64) int {
 	us := uint64(max(ns, 1000)) / 1000
 	octave := bits.Len64(us) - 1
-	quarter := int(us << 2 >> octave & 3)
-	return min(octave*4+quarter, delaySlots-1)
+	if octave < coarse {
+		return octave
+	}
+	return min(coarse+2*(octave-coarse)+int(us>>(octave-1)&1), delaySlots-1)
 }
 
 // slotEnd is the shortest delay, in ns, that no longer falls into a slot.
 func slotEnd(slot int) int64 {
-	slot++
-	return int64((4+uint64(slot&3))<<(slot/4)) * 1000 / 4
+	if slot < coarse {
+		return 2000 << slot
+	}
+	n := slot - coarse + 1
+	return int64(2+n&1) << (coarse + n/2 - 1) * 1000
 }
 
 // answers counts how soon the sides of services answer FINs.
@@ -39,45 +45,84 @@ type answers struct {
 	cells sketch[delayCell, *delayCell]
 }
 
-// delayCell is a distribution of delays.
+// delayCell is a distribution of delays. Most services answer soon and have none
+// that is slow.
 type delayCell struct {
-	n     uint64
-	most  int64 // ns
-	slots [delaySlots]uint32
+	n    uint64
+	most int64 // ns
+	soon [coarse]uint32
+	slow *[delaySlots - coarse]uint32 // nil while there are none
 }
 
 func (c *delayCell) weight() uint64 { return c.n }
 
+// slot is how many delays fall into a slot.
+func (c *delayCell) slot(i int) uint64 {
+	switch {
+	case i < coarse:
+		return uint64(c.soon[i])
+	case c.slow == nil:
+		return 0
+	}
+	return uint64(c.slow[i-coarse])
+}
+
+// count adds delays to a slot, up to what it holds.
+func (c *delayCell) count(i int, n uint64) {
+	if n == 0 {
+		return
+	}
+	at := &c.soon[min(i, coarse-1)]
+	if i >= coarse {
+		if c.slow == nil {
+			c.slow = new([delaySlots - coarse]uint32)
+		}
+		at = &c.slow[i-coarse]
+	}
+	*at = uint32(min(uint64(*at)+n, math.MaxUint32))
+}
+
 func (c *delayCell) merge(o *delayCell) {
 	c.n += o.n
 	c.most = max(c.most, o.most)
-	for i, n := range o.slots {
-		c.slots[i] = addCapped(c.slots[i], n)
+	for i := range delaySlots {
+		c.count(i, o.slot(i))
 	}
 }
 
-func (c *delayCell) reset() { *c = delayCell{} }
+func (c *delayCell) reset() {
+	slow := c.slow
+	*c = delayCell{}
+	if slow != nil {
+		clear(slow[:])
+		c.slow = slow
+	}
+}
 
 func (c *delayCell) add(ns int64) {
 	c.n++
 	c.most = max(c.most, ns)
-	c.slots[delaySlot(ns)] = addCapped(c.slots[delaySlot(ns)], 1)
+	c.count(delaySlot(ns), 1)
 }
 
-func addCapped(a, b uint32) uint32 { return uint32(min(uint64(a)+uint64(b), math.MaxUint32)) }
-
-// within is a delay that so many percent of all do not exceed: the end of the
-// slot in which they are reached, or the longest of all.
+// within is about the delay that so many percent of all do not exceed, as if
+// those of a slot lay evenly in it.
 func (c *delayCell) within(percent uint64) int64 {
 	total := uint64(0)
-	for _, n := range c.slots {
-		total += uint64(n)
+	for i := range delaySlots {
+		total += c.slot(i)
 	}
-	sum := uint64(0)
-	for i, n := range c.slots {
-		if sum += uint64(n); sum*100 >= total*percent {
-			return min(slotEnd(i), c.most)
+	want, sum := (total*percent+99)/100, uint64(0)
+	for i := range delaySlots {
+		n := c.slot(i)
+		if n > 0 && sum+n >= want {
+			from, to := int64(0), min(slotEnd(i), c.most)
+			if i > 0 {
+				from = slotEnd(i - 1)
+			}
+			return from + int64(float64(to-from)*float64(want-sum)/float64(n))
 		}
+		sum += n
 	}
 	return c.most
 }
@@ -125,7 +170,7 @@ func (d *Delays) Stands(slot int) bool { return slot > delaySlot(lateShare*d.P50
 
 // String is a sentence without its end: "of 40 answers half came within 12 ms".
 func (d *Delays) String() string {
-	return fmt.Sprintf("of %s answers half came within about %s, 95%% within %s, the last after %s",
+	return fmt.Sprintf("of %s answers half came within about %s, 95%% within about %s, the last after %s",
 		count(d.N), Span(d.P50), Span(d.P95), Span(d.Max))
 }
 

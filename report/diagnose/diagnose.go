@@ -99,6 +99,21 @@ type Finding struct {
 	Evidence   []Evidence     // never empty, in packet order
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
+
+	say func() string // makes the verdict, where that is put off until Dress
+}
+
+// Dress adds what only readers need, and what takes longer to write than to
+// find: the display filter, and the verdict where its rule put it off. f is the
+// flow of the finding, which is still valid. In a flood one finding in thousands
+// is ever read.
+func (d *Finding) Dress(f *reassembly.Flow) {
+	if d.Wireshark == "" {
+		d.Wireshark = displayFilter(f)
+	}
+	if d.say != nil {
+		d.Verdict, d.say = d.say(), nil
+	}
 }
 
 // Context is what a rule may know beside the flow. It belongs to one goroutine
@@ -106,6 +121,7 @@ type Finding struct {
 type Context struct {
 	Profile  reassembly.Profile
 	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
+	Bare     bool      // Judge leaves it to the caller to Dress what it finds
 
 	judging *Rule // the rule that is running
 	found   []Finding
@@ -132,8 +148,8 @@ type Rule struct {
 	Muted bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
-	// has New instead, and replaces what Explains says; one that must know what is
-	// usual before a finding stands has both.
+	// has New instead, or besides, and replaces what Explains says. One that must
+	// know what is usual before a finding stands has both.
 	Check func(c *Context, f *reassembly.Flow, emit func(Finding))
 	// New makes a collector for a rule over many flows.
 	New func() Collector

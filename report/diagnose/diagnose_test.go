@@ -196,3 +196,33 @@ func TestSelect(t *testing.T) {
 		t.Error("no-such-rule has a name")
 	}
 }
+
+// Advice that is widespread and wrong is named where it tempts.
+func TestMythsAreNamed(t *testing.T) {
+	for rule, claims := range map[string][]string{
+		"fin-unanswered": {"Sysctls do not help", "Keepalive does not either", "tcp_tw_reuse and\n  tcp_fin_timeout concern other states",
+			"does not come from a crash", "A few hundred are enough"},
+		"late-close-reset":     {"does not shorten TIME_WAIT"},
+		"last-ack-lost":        {"does not leave TIME_WAIT after the answer: it restarts the wait"},
+		"fin-unacked":          {"tcp_orphan_retries=0 means 8"},
+		"time-wait-missing":    {"Do not lower tcp_max_tw_buckets"},
+		"abortive-close":       {"it is no cure for TIME_WAIT"},
+		"tuple-reused":         {"tcp_tw_recycle is no cure", "tcp_tw_reuse concerns outgoing connections only", "SO_REUSEADDR lets a listener bind and ends no TIME_WAIT"},
+		"tuple-reuse-rejected": {"tcp_tw_reuse on the server does nothing"},
+		"syn-dropped-by-paws":  {"Turn tcp_tw_recycle off", "Do not turn timestamps off"},
+		"port-exhaustion": {"28,232 ports", "not 65,535 divided by 2MSL", "it takes no port of the\n  client's",
+			"tcp_fin_timeout does not shorten\n  TIME_WAIT", "tcp_tw_recycle is gone", "SO_LINGER 0 discards\n  data"},
+		"time-wait-churn":       {"no port and no file descriptor", "60 s are compiled in"},
+		"accept-queue-overflow": {"Leave tcp_abort_on_overflow at 0"},
+	} {
+		r, ok := Named(rule)
+		if !ok {
+			t.Fatalf("no rule %s", rule)
+		}
+		for _, c := range claims {
+			if !strings.Contains(r.Doc, c) {
+				t.Errorf("%s does not say %q", rule, c)
+			}
+		}
+	}
+}

@@ -87,8 +87,8 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 		path = since - closedSince(f, s)
 	}
 	switch {
-	case late < 10*path:
-		sure = Possible
+	case late < 10*path, late < answeredLateCertain && !seen:
+		sure = Possible // without its acknowledgement the FIN may have been on its way for part of it
 	case late < answeredLateCertain || !seen:
 		sure = Likely
 	}

@@ -28,7 +28,7 @@ const finUnackedDoc = `What it means
 
 Signature
   The same FIN again and again, with growing gaps, and no segment of the other
-  side whose acknowledgement covers it. Linux repeats an orphan's FIN eight
+  side whose acknowledgement covers it. Linux repeats an orphan's FIN nine
   times (about 0.2, 0.4, 0.9 ... 54 s after the first) and forgets the socket
   after about 108 s. What is claimed ends with the last repetition: that one
   proves that its sender had seen no acknowledgement.

@@ -59,6 +59,8 @@ What to do
   Sysctls do not help. Keepalive does not either: it clears the TCP state once
   the peer is gone and leaves the file descriptor open. tcp_tw_reuse and
   tcp_fin_timeout concern other states.
+  A few hundred are enough to stop a service, long before ports or descriptors
+  run out: each pins a slot of a pool, a worker or a transaction.
   CLOSE_WAIT does not come from a crash or a network that went away: without a
   received FIN there is no CLOSE_WAIT.
 

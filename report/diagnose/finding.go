@@ -9,12 +9,12 @@ import (
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// newFinding begins a finding on a flow. Evidence without a packet is left out,
+// newFinding begins a finding on a flow, without its display filter (see Dress). Evidence without a packet is left out,
 // and a packet named twice stands once; the rest is put into packet order, and
 // the first of it dates the finding.
 func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evidence) Finding {
 	d := Finding{Who: who, Confidence: sure, Flow: f.ID,
-		Client: f.Addr(f.Client), Service: f.Addr(f.Server()), Wireshark: displayFilter(f)}
+		Client: f.Addr(f.Client), Service: f.Addr(f.Server())}
 	d.prove(evidence...)
 	return d
 }

@@ -30,10 +30,11 @@ Signature
   aborted, after the same time without payload: within 10 % from the shortest to
   the longest (a coefficient of variation under 3 %), and at least a third of
   all that it closed after a second or more of idleness. Keepalives are no
-  payload. Where the capture begins in the middle of the idle time its length
-  is taken from the timestamp options: between the peer's last value that the
-  FIN echoes and the one in the peer's acknowledgement of the FIN, at a tick
-  rate estimated from the peer's flows.
+  payload. Where the capture begins in the middle of the idle time, or lacks
+  payload, the time is taken from the timestamp options: from the peer's value
+  that the FIN echoes to that of the peer's last segment, without the time after
+  the FIN, at a tick rate estimated from the connection or from the peer's
+  others. That is how long the closer had heard nothing from its peer.
 
 Look-alikes
   Connections that are all closed in one moment, by a restart for instance: the
@@ -131,7 +132,7 @@ func idleSlot(length int64) int64 {
 func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	s.clock(f)
 	side, at, ref, ok := firstClose(f)
-	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
+	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityClockStep) != 0 {
 		return
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
@@ -140,6 +141,9 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	k.side = x.side
 	reset := f.Endpoint(side).FINRef == 0
 	since, sinceRef, by := lastUse(f, side, at)
+	if f.Quality&reassembly.QualityFiltered != 0 {
+		since = 0 // a filter leaves no use to be seen, but timestamps
+	}
 	if since == 0 || unseen(f) {
 		// Where the capture lacks payload, or the beginning, timestamps tell.
 		if last, ok := heardAt(f, side); ok {

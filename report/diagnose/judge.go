@@ -26,6 +26,9 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	}
 	for i := range c.found {
 		if !explained(rules, c.found, i) {
+			if !c.Bare {
+				c.found[i].Dress(f)
+			}
 			emit(c.found[i])
 		}
 	}

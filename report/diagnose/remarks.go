@@ -65,7 +65,7 @@ func useWords(f *reassembly.Flow, ref tcp.PacketRef, by tcp.Side) string {
 	if ref == f.Handshake.ACKRef || ref == f.Handshake.SYNACKRef {
 		return "the handshake"
 	}
-	return "the last payload, of the " + role(f, by)
+	return "the " + role(f, by) + "'s last payload"
 }
 
 // nearTimer says which usual timer a length in ns is near, if any.

@@ -292,7 +292,7 @@ func (l *load) after(list []change, end, baseWait int64) {
 func slope(list []change, end, twoMSL int64) float64 {
 	// Folded stays that entered just before the end show at a moment after it.
 	last, n, folded := 0, uint64(0), false
-	for ; last < len(list) && (list[last].at <= end || list[last].base && list[last].at < end+momentNS); last++ {
+	for ; last < len(list) && list[last].at < end+momentNS; last++ {
 		if c := &list[last]; c.at > end-twoMSL {
 			n += uint64(c.entered)
 			folded = folded || c.base && c.entered > 0

@@ -98,16 +98,19 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if n.Confidence != Certain {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
-	if last.Ref == 0 {
-		n.Verdict = fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, a client that gave up at once, or an answer that was not captured",
-			f.Addr(f.Server()), Span(span))
-	} else {
-		n.Verdict = fmt.Sprintf("nothing from %s answered the client's SYN within %s, although it was sent %s%s: the path, a firewall or the host drops it, or the listener's queue is full",
-			f.Addr(f.Server()), Span(span), times(uint32(len(at))), schedule(at))
-	}
+	n.say = func() string { return unansweredWords(f, at, span) }
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
+}
+
+func unansweredWords(f *reassembly.Flow, at []int64, span int64) string {
+	if len(at) == 1 {
+		return fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, a client that gave up at once, or an answer that was not captured",
+			f.Addr(f.Server()), Span(span))
+	}
+	return fmt.Sprintf("nothing from %s answered the client's SYN within %s, although it was sent %s%s: the path, a firewall or the host drops it, or the listener's queue is full",
+		f.Addr(f.Server()), Span(span), times(uint32(len(at))), schedule(at))
 }
 
 // sureOfSilence grades an unanswered SYN, sent at those times and watched until.

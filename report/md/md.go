@@ -31,7 +31,9 @@ func Write(w io.Writer, r *report.Report, c report.Clock) error {
 	list := r.Rows()
 	if len(list) > 0 {
 		d.table(list)
-		d.example(list[0].Group)
+	}
+	if g := report.Example(list); g != nil {
+		d.example(g)
 	}
 	d.states()
 	d.capture()
@@ -138,9 +140,6 @@ func (d *document) frames(e *diagnose.Finding) string {
 
 func (d *document) example(g *report.Group) {
 	drawn := d.r.Draw(g, d.clock, rungs)
-	if drawn == nil {
-		return
-	}
 	f := g.Flow
 	worst := ""
 	if g.FlowCount > 1 {

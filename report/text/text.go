@@ -47,8 +47,8 @@ func Write(w io.Writer, r *report.Report, o Options) error {
 	}
 	foot.capture()
 	foot.more(list)
-	if len(list) > 0 {
-		p.example(list[0].Group, height-len(p.lines)-len(foot.lines))
+	if g := report.Example(list); g != nil {
+		p.example(g, height-len(p.lines)-len(foot.lines))
 	}
 	foot.clock = p.clock
 	if o.All {
@@ -66,9 +66,6 @@ const leastRungs = 2
 func (p *page) example(g *report.Group, n int) {
 	const around = 5 // blank, title, a pause, the end, Wireshark's filter
 	drawn := p.r.Draw(g, p.clock, max(n-around, leastRungs))
-	if drawn == nil {
-		return
-	}
 	f := g.Flow
 	worst := ""
 	if g.FlowCount > 1 {

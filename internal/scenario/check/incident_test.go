@@ -158,7 +158,7 @@ func TestIncidentExplainsItself(t *testing.T) {
 // How late answers come is told with the distribution of all.
 func TestLateAnswersAreSeenAgainstTheUsualOnes(t *testing.T) {
 	r := reportOf(t, "fin-answered-late/out-of-proportion.txt")
-	const want = "Of 26 answers half came within about 20 ms, 95% within 3.1 s, the last after 5.1 s."
+	const want = "Of 26 answers half came within about 25 ms, 95% within about 3.1 s, the last after 5.1 s."
 	if v := r.line("group", "fin-answered-late")["verdict"].(string); !strings.HasSuffix(v, want) || !strings.Contains(r.text, want) {
 		t.Errorf("%q does not end with %q", v, want)
 	}

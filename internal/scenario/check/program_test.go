@@ -33,10 +33,20 @@ func TestReportFindsTheSame(t *testing.T) {
 		if err := os.WriteFile(file, s.Pcap(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, threads := range []int{1, 3} {
+		var told [2][]string
+		for i, threads := range []int{1, 3} {
 			rep, err := analyse(file, s, threads)
 			if err != nil {
 				t.Fatal(err)
+			}
+			told[i] = append(told[i], rep.Verdict...)
+			for k := range rep.Groups {
+				g := &rep.Groups[k]
+				told[i] = append(told[i], fmt.Sprint(g.Verdict, g.Remarks, g.Flows, g.Count, g.FlowCount, g.StillOpen, g.Oldest))
+				if g.Pace != nil {
+					told[i] = append(told[i], fmt.Sprint(*g.Pace))
+				}
+				told[i][len(told[i])-1] += fmt.Sprint(g.Clients())
 			}
 			var have []string
 			for i := range rep.Findings {
@@ -49,6 +59,9 @@ func TestReportFindsTheSame(t *testing.T) {
 			if !slices.Equal(have, want) || rep.Flows != uint64(len(r.Flows)) {
 				t.Errorf("%s, %d threads: %d flows and\n%q, want %d and\n%q", s.Name, threads, rep.Flows, have, len(r.Flows), want)
 			}
+		}
+		if !slices.Equal(told[0], told[1]) {
+			t.Errorf("%s: one thread tells\n%q, three\n%q", s.Name, told[0], told[1])
 		}
 	}
 }
