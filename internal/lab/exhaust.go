@@ -3,35 +3,40 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lastack/lastack/fsm"
 )
 
 // Exhaustion is a run of a client that opens connections to one server at a
 // steady rate and closes each at once, until its kernel has no port left.
 // Before, it may be slow for a while, at a fiftieth of the rate.
 type Exhaustion struct {
-	Path          string // of the client's capture, without its ending
-	Client        netip.Addr
-	Service       netip.AddrPort
-	Lo, Hi        uint16        // net.ipv4.ip_local_port_range
-	Rate          float64       // connections per second
-	Slow          time.Duration // for how long it is slow before
-	Opened        int           // before the failure
-	Half          int64         // when half of the ports had been used, ns
-	HeldAtHalf    int           // sockets that the client's kernel listed then
-	Failed        int64         // when connect(2) failed with EADDRNOTAVAIL
-	HeldAtFailure int
-	LongestLateBy time.Duration // of a connection behind the steady rate
+	Path    string // of the client's capture, without its ending
+	Client  netip.Addr
+	Service netip.AddrPort
+	Lo, Hi  uint16        // net.ipv4.ip_local_port_range
+	Rate    float64       // connections per second
+	Slow    time.Duration // for how long it is slow before
+	Opened  int           // before the failure
+	// Half is when half of the ports had been used, ns: then a listing of the
+	// client's sockets began, which ended at HalfListed. HeldAtHalf is how many
+	// there were that had been open.
+	Half, HalfListed int64
+	HeldAtHalf       int
+	Failed           int64         // when connect(2) failed with EADDRNOTAVAIL
+	End              int64         // when the last connection was closed
+	HeldAtEnd        int           // sockets that the client's kernel listed then
+	LongestLateBy    time.Duration // of a connection behind the steady rate
 }
 
 const (
@@ -53,7 +58,7 @@ func persistExhaustion(dir string, run Exhaustion) (e *Exhaustion, again []strin
 		if !errors.As(err, new(missed)) {
 			return e, again, err
 		}
-		again = append(again, fmt.Sprintf("%s: %v", exhaustName, err))
+		again = append(again, err.Error())
 	}
 	return nil, again, err
 }
@@ -69,14 +74,17 @@ func recordExhaustion(dir string, e Exhaustion) (*Exhaustion, error) {
 		e.Path += "-slow"
 	}
 	err = e.play(n)
-	return &e, errors.Join(err, n.Close())
+	if err = errors.Join(err, n.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", exhaustName, err)
+	}
+	return &e, nil
 }
 
 func (e *Exhaustion) play(n *Network) error {
 	for name, value := range map[string]string{
 		"ip_local_port_range": fmt.Sprintf("%d %d", e.Lo, e.Hi),
 		"tcp_tw_reuse":        "0",
-		"tcp_max_tw_buckets":  strconv.Itoa(2 * (int(e.Hi) - int(e.Lo) + 1)), // a namespace's small table would leave room for fewer
+		"tcp_max_tw_buckets":  strconv.Itoa(2 * e.ports()), // a namespace's small table would leave room for fewer
 	} {
 		if err := n.Client.Sysctl("net.ipv4."+name, value); err != nil {
 			return err
@@ -115,39 +123,122 @@ func closeAtEnd(l *Listener) {
 	}
 }
 
-// connect opens and closes connections until that fails. The kernel chooses the
-// port in connect(2): bind(2) would choose without regard to the destination.
+// connect opens connections at the rate until that fails; closers close them.
 func (e *Exhaustion) connect(n *Network) error {
 	d, err := newDiagSocket(n.Client, IPv4)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	ports := int(e.Hi) - int(e.Lo) + 1
-	begin := time.Now()
-	for {
+	c := closers{}
+	err = n.Client.ns.Do(func() error { return e.pace(d, &c) })
+	c.wg.Wait()
+	if err = errors.Join(err, c.failed()); err != nil {
+		return err
+	}
+	s, err := d.list()
+	e.HeldAtEnd, e.End = len(s.sockets), s.after
+	return err
+}
+
+// pace runs in the client's namespace.
+func (e *Exhaustion) pace(d *diagSocket, c *closers) error {
+	ports := e.ports()
+	for begin := time.Now(); e.Opened <= ports; {
 		due := begin.Add(e.due(e.Opened))
 		time.Sleep(time.Until(due))
 		e.LongestLateBy = max(e.LongestLateBy, time.Since(due))
-		err := e.once(n.Client)
-		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		fd, err := e.begin()
+		if errors.Is(err, unix.EADDRNOTAVAIL) {
 			e.Failed = time.Now().UnixNano()
-			e.HeldAtFailure, err = held(d)
-			return err
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", e.Opened+1, err)
 		}
+		c.take(fd)
 		if e.Opened++; 2*e.Opened >= ports && e.Half == 0 {
-			e.Half = time.Now().UnixNano()
-			if e.HeldAtHalf, err = held(d); err != nil {
+			if err := e.half(d); err != nil {
 				return err
 			}
 		}
-		if e.Opened > ports {
-			return fmt.Errorf("%d connections from %d ports", e.Opened, ports)
+	}
+	return missed{fmt.Errorf("%d connections from %d ports: the first were free again", e.Opened, ports)}
+}
+
+func (e *Exhaustion) ports() int { return int(e.Hi) - int(e.Lo) + 1 }
+
+// half notes how many connections the kernel holds that have been open.
+func (e *Exhaustion) half(d *diagSocket) error {
+	s, err := d.list()
+	for _, st := range s.sockets {
+		if st.state != fsm.SynSent {
+			e.HeldAtHalf++
 		}
 	}
+	e.Half, e.HalfListed = s.before, s.after
+	return err
+}
+
+// begin begins a connection, and does not wait for it. The kernel chooses the
+// port in connect(2), and says at once when it has none: bind(2) would choose
+// without regard to the destination.
+func (e *Exhaustion) begin() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(e.Service.Port()), Addr: e.Service.Addr().As4()})
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// closers wait until connections are open, and close them.
+type closers struct {
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	errs []error
+}
+
+// take closes a connection as soon as it is open.
+func (c *closers) take(fd int) {
+	c.wg.Go(func() {
+		if err := errors.Join(opened(fd), unix.Close(fd)); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.errs = append(c.errs, err)
+		}
+	})
+}
+
+// failed are the connections that did not open; what is wrong with the first
+// stands for all.
+func (c *closers) failed() error {
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d connections did not open: %w", len(c.errs), c.errs[0])
+}
+
+// opened waits until a connection is open.
+func opened(fd int) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(patience.Milliseconds()))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return errors.Join(err, errors.New("it takes too long"))
+		}
+		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && code != 0 {
+			err = unix.Errno(code)
+		}
+		return err
+	}
+	return errors.New("it takes too long")
 }
 
 // due is when the n-th connection is to be opened, after the beginning.
@@ -159,36 +250,13 @@ func (e *Exhaustion) due(n int) time.Duration {
 	return e.Slow + time.Duration(float64(n-slow)/e.Rate*float64(time.Second))
 }
 
-// once opens a connection and closes it.
-func (e *Exhaustion) once(h *Host) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	d := net.Dialer{KeepAlive: -1}
-	d.SetMultipathTCP(false)
-	var c net.Conn
-	err := h.ns.Do(func() (err error) {
-		c, err = d.DialContext(ctx, "tcp", e.Service.String())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// held is how many sockets the kernel lists.
-func held(d *diagSocket) (int, error) {
-	s, err := d.list()
-	return len(s.sockets), err
-}
-
 // confirm asks the kernel whether the run was what it is called.
 func (e *Exhaustion) confirm(n *Network) error {
 	if err := roomForTimeWait(n.Client); err != nil {
 		return err
 	}
-	if ports := int(e.Hi) - int(e.Lo) + 1; e.HeldAtFailure != ports {
-		return missed{fmt.Errorf("connect(2) failed with %d sockets on %d ports", e.HeldAtFailure, ports)}
+	if e.HeldAtEnd != e.ports() {
+		return missed{fmt.Errorf("connect(2) failed with %d sockets on %d ports", e.HeldAtEnd, e.ports())}
 	}
 	if e.LongestLateBy > unsteady {
 		return missed{fmt.Errorf("a connection came %v late: the rate was not steady", e.LongestLateBy.Round(time.Millisecond))}

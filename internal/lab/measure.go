@@ -28,6 +28,7 @@ type Measured struct {
 }
 
 // Measure plays them at the same time, and writes their captures into a folder.
+// Those that failed are nil, and in the error.
 // Whole has the crowd go on until its timers have expired, for more than a
 // minute.
 func Measure(dir string, whole bool) (m Measured, err error) {
@@ -45,7 +46,7 @@ func Measure(dir string, whole bool) (m Measured, err error) {
 	}
 	wg.Go(func() {
 		if m.Crowd, errs[len(runs)] = recordCrowd(dir, whole); errs[len(runs)] != nil {
-			errs[len(runs)] = fmt.Errorf("%s: %w", crowdName, errs[len(runs)])
+			m.Crowd, errs[len(runs)] = nil, fmt.Errorf("%s: %w", crowdName, errs[len(runs)])
 		}
 	})
 	wg.Wait()

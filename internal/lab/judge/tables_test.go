@@ -130,7 +130,7 @@ func TestTablesFail(t *testing.T) {
 
 func TestForecastFails(t *testing.T) {
 	const s = int64(time.Second)
-	run := lab.Exhaustion{Lo: 20_000, Hi: 22_999, Half: 10 * s, Failed: 20 * s, HeldAtHalf: 1500, HeldAtFailure: 3000}
+	run := lab.Exhaustion{Lo: 20_000, Hi: 22_999, Half: 10 * s, Failed: 20 * s, HeldAtHalf: 1500, HeldAtEnd: 3000}
 	for _, tt := range []struct {
 		name  string
 		spoil func(half, end *diagnose.Ports)
@@ -142,13 +142,13 @@ func TestForecastFails(t *testing.T) {
 		{"early", func(half, _ *diagnose.Ports) { half.ExhaustedIn = 9*s - 1 }, "were expected to after 8.9"},
 		{"never", func(half, _ *diagnose.Ports) { half.ExhaustedIn = -1 }, "no end of them"},
 		{"another range", func(half, _ *diagnose.Ports) { half.Capacity = 28_232 }, "the capacity is 28232"},
-		{"another count", func(half, _ *diagnose.Ports) { half.PeakInUse = 1400 }, "1400 were in use"},
+		{"a higher count", func(half, _ *diagnose.Ports) { half.PeakInUse = 1502 }, "1502 were in use"},
 		{"ports left", func(_, end *diagnose.Ports) { end.ExhaustedIn = 5 }, "at the end 3000 were in use"},
 	} {
 		half := diagnose.Ports{Capacity: 3000, PeakInUse: 1500, ExhaustedIn: 10 * s}
 		end := diagnose.Ports{Capacity: 3000, PeakInUse: 3000}
 		tt.spoil(&half, &end)
-		f := Forecast{run: &run, half: half, end: end}
+		f := Forecast{run: &run, half: half, listed: diagnose.Ports{PeakInUse: 1500}, end: end}
 		f.judge()
 		got := strings.Join(f.Failures, "\n")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {

@@ -19,15 +19,18 @@ func (o *options) measure() error {
 	for _, why := range m.Again {
 		fmt.Println("played again:", why)
 	}
-	if err != nil {
-		return err
+	errs := []error{err}
+	if m.Crowd != nil {
+		t, err := judge.JudgeCrowd(m.Crowd)
+		if err == nil {
+			err = told(t, "state tables", t.Failures)
+		}
+		errs = append(errs, err)
 	}
-	tables, err := judge.JudgeCrowd(m.Crowd)
-	if err != nil {
-		return err
-	}
-	errs := []error{told(tables, "state tables", tables.Failures)}
 	for _, e := range m.Exhaustions {
+		if e == nil {
+			continue
+		}
 		f, err := judge.JudgeExhaustion(e)
 		if err == nil {
 			err = told(f, "port forecast", f.Failures)
