@@ -50,7 +50,7 @@ fuzz: deps
 	done
 
 # Real kernels as the judge of every state, in network namespaces of their own.
-# It needs root and kernel tracing, and says so where it skips. SHORT=1: two minutes.
+# It needs root and kernel tracing, and says so where it skips. SHORT=1: a minute.
 lab: deps
 ifeq ($(shell command -v nft || ls /usr/sbin/nft 2>/dev/null),)
 	@[ "$$(id -u)" != 0 ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables >/dev/null; }
