@@ -183,6 +183,11 @@ func (v *Verdict) recording(path string) error {
 		for _, w := range Labels(rec.Labels, in, at) {
 			v.Labels = append(v.Labels, filepath.Base(name)+": "+w)
 		}
+		if says := reports[rec.About.Scenario]; says != nil {
+			for _, w := range says(&rec, in.Report) {
+				v.Labels = append(v.Labels, filepath.Base(name)+": "+w)
+			}
+		}
 		wrong, cuts, err := Cuts(name, p, every)
 		if err != nil {
 			return err
