@@ -72,7 +72,7 @@ func run(args []string) error {
 	case command == "list":
 		return list(os.Stdout, scenarios)
 	case command == "run":
-		return o.inFolder(func() error { return errors.Join(o.run(scenarios), o.measure()) })
+		return o.inFolder(func() error { return errors.Join(o.run(scenarios), o.steadily(o.measure)) })
 	case command == "measure":
 		return o.inFolder(o.measure)
 	case !slices.Contains([]string{"record", "judge", "demo"}, command):
@@ -81,7 +81,11 @@ func run(args []string) error {
 	case o.out == "":
 		return errors.New("--out says where")
 	case command == "judge":
-		return verdict(o.out)
+		v, err := verdict(o.out)
+		if err != nil {
+			return err
+		}
+		return failure(v)
 	case command == "demo":
 		return lab.RecordPool(o.out, o.seed)
 	}
@@ -141,18 +145,24 @@ func (o *options) run(scenarios []lab.Scenario) error {
 	if err != nil {
 		return err
 	}
-	return verdict(o.out)
+	v, err := verdict(o.out)
+	if err != nil || len(v.Failures()) == 0 {
+		return err
+	}
+	return o.confirm(takes, v)
 }
 
 // verdict judges the recordings of a folder and prints the tables.
-func verdict(dir string) error {
+func verdict(dir string) (*judge.Verdict, error) {
 	v, err := judge.Judge(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := v.Print(os.Stdout); err != nil {
-		return err
-	}
+	return v, v.Print(os.Stdout)
+}
+
+// failure is what is wrong with recordings, nil when nothing is.
+func failure(v *judge.Verdict) error {
 	if failures := v.Failures(); len(failures) > 0 {
 		return errors.New(strings.Join(failures, "; "))
 	}
