@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastack/lastack/reassembly/capture"
@@ -11,12 +12,8 @@ import (
 	"github.com/lastack/lastack/report"
 )
 
-const (
-	// breathe is after how many frames a waiting signal is answered.
-	breathe = 256
-	// raiseEvery is how often live findings are looked for.
-	raiseEvery = 10 * time.Second
-)
+// raiseEvery is how often live findings are looked for.
+const raiseEvery = 10 * time.Second
 
 // pass is one way through the input, from its first frame to its last.
 type pass struct {
@@ -28,23 +25,26 @@ type pass struct {
 	twins    *report.Twins // nil when there is nothing to compare
 	groups   []int         // of sources that are analysed separately; nil when all are one
 
-	frame   capture.Frame
-	segment tcp.Segment
-	packets uint64 // that matched the filter
-	frames  uint64 // read
-	began   int64  // capture time of the first frame
-	first   int64  // earliest and latest capture time of any frame
-	last    int64
-	infos   []capture.Info // as of the last look
-	notes   []report.Note
-	nextAsk time.Time // when live findings are looked for
+	frame    capture.Frame
+	segment  tcp.Segment
+	packets  uint64 // that matched the filter
+	frames   uint64 // read
+	began    int64  // capture time of the first frame
+	first    int64  // earliest and latest capture time of any frame
+	last     int64
+	infos    []capture.Info // as of the last look
+	notes    []report.Note
+	raiseDue atomic.Bool // it is time to look for live findings
+	raising  *time.Timer // that says so; nil when nobody wants them
 }
 
 func newPass(s *session, in *input, filter *capture.Filter) *pass {
 	p := &pass{
 		s: s, in: in, filter: filter, infos: in.infos(nil),
 		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
-		nextAsk: time.Now().Add(raiseEvery),
+	}
+	if in.live && s.lines != nil {
+		p.raising = time.AfterFunc(raiseEvery, func() { p.raiseDue.Store(true) })
 	}
 	if s.lines != nil {
 		sources := p.sources() // by now their names and formats, which is what is told of them
@@ -75,20 +75,23 @@ func (p *pass) group(source int) int {
 // read takes the input to its end. It is true when everything must be read
 // again, because two sources turned out to hold the same traffic.
 func (p *pass) read() (again bool) {
+	defer p.stopRaising()
 	for {
+		if p.s.turn.asked() {
+			p.lend()
+		}
+		if p.raiseDue.Load() {
+			p.raise()
+		}
 		err := p.next()
 		if errors.Is(err, capture.ErrIdle) {
 			p.analysis.Advance(p.frame.At, 0)
-			p.quiet()
 			continue
 		}
 		if err != nil {
 			return false
 		}
-		if p.frames++; p.frames%breathe == 0 {
-			p.quiet()
-		}
-		if p.late() {
+		if p.frames++; p.late() {
 			return false
 		}
 		if again = p.take(); again || p.s.cfg.count > 0 && p.packets >= p.s.cfg.count {
@@ -104,19 +107,15 @@ func (p *pass) next() error {
 		return p.in.Next(&p.frame)
 	}
 	p.infos = p.in.infos(p.infos[:0])
-	p.s.mu.Unlock()
-	defer p.s.mu.Lock()
+	p.s.turn.give()
+	defer p.s.turn.take()
 	return p.in.Next(&p.frame)
 }
 
-// quiet is a moment at which signals can be answered.
-func (p *pass) quiet() {
+// lend lets a signal be answered.
+func (p *pass) lend() {
 	p.infos = p.in.infos(p.infos[:0])
-	p.s.mu.Unlock()
-	p.s.mu.Lock()
-	if p.in.live && p.s.lines != nil && time.Now().After(p.nextAsk) {
-		p.raise()
-	}
+	p.s.turn.lend()
 }
 
 // raise writes new findings of a live capture. The more there is to look
@@ -124,7 +123,14 @@ func (p *pass) quiet() {
 func (p *pass) raise() {
 	begin := time.Now()
 	p.s.lines.raise(p.analysis.Snapshot(p.now(), report.Input{}))
-	p.nextAsk = time.Now().Add(max(raiseEvery, 20*time.Since(begin)))
+	p.raiseDue.Store(false)
+	p.raising.Reset(max(raiseEvery, 20*time.Since(begin)))
+}
+
+func (p *pass) stopRaising() {
+	if p.raising != nil {
+		p.raising.Stop()
+	}
 }
 
 // late reports whether a file's frame lies beyond --for.

@@ -55,11 +55,13 @@ func (s *speaker) draw(show, erase func()) {
 
 // progressLine says how far the analysis is.
 func (s *session) progressLine() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	p := s.cur
-	if p == nil {
-		s.say.say("not reading")
+	switch {
+	case p == nil && s.ended:
+		s.say.say("everything has been read; the reports are being written")
+		return
+	case p == nil:
+		s.say.say("not reading yet")
 		return
 	}
 	if p.packets == 0 {

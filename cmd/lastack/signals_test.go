@@ -50,7 +50,13 @@ type child struct {
 
 func start(t *testing.T, args ...string) *child {
 	t.Helper()
-	c := &child{Cmd: exec.Command("lastack", append([]string{"-v"}, args...)...), stderr: make(chan string, 100)}
+	return startProgram(t, exec.Command("lastack", append([]string{"-v"}, args...)...))
+}
+
+// startProgram starts a command that is lastack -v.
+func startProgram(t *testing.T, cmd *exec.Cmd) *child {
+	t.Helper()
+	c := &child{Cmd: cmd, stderr: make(chan string, 100)}
 	c.Cmd.Stdout = &c.stdout
 	var err error
 	if c.stdin, err = c.StdinPipe(); err != nil {
