@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ulikunitz/xz"
 )
 
 // A frame that has come down a pipe is returned although nothing follows.
@@ -360,7 +361,7 @@ func TestNotACapture(t *testing.T) {
 func TestNoLeak(t *testing.T) {
 	file := large()
 	before := runtime.NumGoroutine()
-	for _, packed := range [][]byte{file, gzipped(t, file), zstded(t, file), xzed(xzCRC64, 1<<40)(t, file)} {
+	for _, packed := range [][]byte{file, gzipped(t, file), zstded(t, file), xzed(xz.CRC64, 1<<40)(t, file)} {
 		name := writeFile(t, "x", packed)
 		for range 10 {
 			s, err := Open(name, Options{SHA256: true})
