@@ -25,6 +25,7 @@ type Report struct {
 	Start, End int64 // of the input; both 0 when it holds no packets
 	AsOf       int64 // a snapshot's time; 0 for the final report
 	Packets    uint64
+	Filter     Filter
 	Flows      uint64
 	ByClose    [reassembly.Closes]uint64
 	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
@@ -72,8 +73,17 @@ type Input struct {
 	Start                                     int64
 	Packets, NotTCP, Undecodable, KernelDrops uint64
 	BadChecksums                              uint64
+	Filter                                    Filter
 	Notes                                     []Note
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
+}
+
+// Filter is what was read before a filter left packets out of it. The zero value
+// is none.
+type Filter struct {
+	Expr   string
+	Read   uint64 // packets, whether they match or not
+	Tagged bool   // none matches, and some carry a VLAN tag
 }
 
 // Health is what could be read and what could not. Every packet is a TCP

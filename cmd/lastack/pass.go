@@ -29,6 +29,7 @@ type pass struct {
 	segment  tcp.Segment
 	packets  uint64 // that matched the filter
 	frames   uint64 // read
+	tagged   bool   // one before the first that matched carries a VLAN tag
 	began    int64  // capture time of the first frame
 	first    int64  // earliest and latest capture time of any frame
 	last     int64
@@ -91,9 +92,10 @@ func (p *pass) read() (again bool) {
 		if err != nil {
 			return false
 		}
-		if p.frames++; p.late() {
+		if p.late() {
 			return false
 		}
+		p.frames++
 		if again = p.take(); again || p.s.cfg.count > 0 && p.packets >= p.s.cfg.count {
 			return again
 		}
@@ -136,7 +138,7 @@ func (p *pass) stopRaising() {
 // late reports whether a file's frame lies beyond --for.
 func (p *pass) late() bool {
 	d := p.s.cfg.duration
-	return d > 0 && !p.in.live && p.frames > 1 && p.frame.At-p.first > int64(d)
+	return d > 0 && !p.in.live && p.frames > 0 && p.frame.At-p.first > int64(d)
 }
 
 // take uses the frame that was read.
@@ -151,6 +153,9 @@ func (p *pass) take() (again bool) {
 	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
 	ref := tcp.Ref(f.File, f.Number)
 	if p.filter != nil && !p.matches(ref) {
+		if p.packets == 0 && !p.tagged {
+			p.tagged = capture.VLANTagged(f)
+		}
 		p.analysis.Advance(f.At, ref)
 		return false
 	}
