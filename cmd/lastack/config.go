@@ -145,6 +145,9 @@ func (c *config) operands(w *raw, words []string, filtered bool) error {
 			return fmt.Errorf("%q is reserved; for a file of that name write ./%s", words[0], words[0])
 		}
 		c.inputs = words
+		if err := misplacedFilter(words); err != nil {
+			return err
+		}
 	case len(words) > 0 && filtered:
 		return fmt.Errorf("there are two filters: -f %q and %q", c.filter, strings.Join(words, " "))
 	case len(words) > 0:
