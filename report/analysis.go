@@ -81,12 +81,19 @@ type Analysis struct {
 	clock     clockSteps
 }
 
-// clockSteps counts the frames that are stamped earlier than one before them.
+// clockSteps counts how often the clock of a source stepped back: frames that
+// are stamped earlier than the one before them in their source. Those behind a
+// step, which are earlier than what came before it, count nothing more.
 type clockSteps struct {
+	last    []int64 // by source, the time of its last frame
 	back    uint64
 	longest int64 // ns
 	at      tcp.PacketRef
 }
+
+// disorder is how far frames may be stamped out of order without a clock having
+// stepped: several queues of an interface, or several interfaces, give that.
+const disorder = millisecond
 
 // New makes an analysis. With more than one thread it starts goroutines, which
 // Finish ends.
@@ -141,16 +148,15 @@ func (a *Analysis) Add(s *tcp.Segment) {
 // TCP (ref says which, for the note on clocks that step back), or live the time
 // of a quiet interface, with a ref of 0.
 func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
+	if ref != 0 {
+		a.clock.see(t, ref)
+	}
 	switch {
 	case !a.begun:
 		a.begun = true
 		a.watermark = t
 		a.nextTick = wholeSecond(t) + second
-	case t <= a.watermark:
-		if t < a.watermark && ref != 0 {
-			a.clock.note(a.watermark-t, ref)
-		}
-	default:
+	case t > a.watermark:
 		// A tick between two segments of the same time would put the flows
 		// that end at that time on both sides of it.
 		if t >= a.nextTick || a.fresh >= tickSegments {
@@ -160,9 +166,19 @@ func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
 	}
 }
 
-func (c *clockSteps) note(step int64, ref tcp.PacketRef) {
+// see takes the time of a frame.
+func (c *clockSteps) see(t int64, ref tcp.PacketRef) {
+	file := ref.File()
+	for file >= len(c.last) {
+		c.last = append(c.last, math.MinInt64)
+	}
+	before := c.last[file]
+	c.last[file] = t
+	if before <= t || before-t <= disorder {
+		return
+	}
 	c.back++
-	if step > c.longest {
+	if step := before - t; step > c.longest {
 		c.longest, c.at = step, ref
 	}
 }

@@ -170,14 +170,14 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s a wrong TCP checksum; checksum offload on the capturing host looks the same, so they count",
 			Plural(h.BadChecksums, "segment has", "segments have"))
 	}
-	if a.clock.longest >= millisecond {
+	if a.clock.back > 0 {
 		r.Health.Notes = append(r.Health.Notes, Note{
 			Text: fmt.Sprintf("the clock stepped back %s, by up to %s",
 				Plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
 			File: a.clock.at.File(), Ref: a.clock.at,
 		})
 	}
-	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.longest < millisecond {
+	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.back == 0 {
 		r.note("by the capture's clock more time passed than by the hosts' timestamps on %s: it leapt ahead", Plural(n, "flow", "flows"))
 	}
 	if r.Unlisted > 0 {

@@ -92,11 +92,14 @@ type Filter struct {
 type Health struct {
 	Packets, TCPSegments, NotTCP, Undecodable uint64
 	Duplicates, AckedUnseen, KernelDrops      uint64
-	EvictedFlows, TimeWentBackwards           uint64
-	BadChecksums                              uint64
-	Notes                                     []Note
-	Incomplete                                bool // cut off, corrupted, drops or evictions
-	Vantage                                   Vantage
+	EvictedFlows                              uint64
+	// TimeWentBackwards is how often a source's clock stepped back: a frame is
+	// stamped more than 1 ms earlier than the one before it in its source.
+	TimeWentBackwards uint64
+	BadChecksums      uint64
+	Notes             []Note
+	Incomplete        bool // cut off, corrupted, drops or evictions
+	Vantage           Vantage
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
