@@ -34,6 +34,9 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.patterns(patterns, &ctx, end)
 	r.Ports = patterns.Ports(&ctx, end)
+	if s := patterns.WrongRange(&ctx, end); s != "" {
+		r.note("%s", s)
+	}
 	for i := range a.opt.Rules {
 		if !a.opt.Rules[i].Muted {
 			r.Rules = append(r.Rules, a.opt.Rules[i].ID)
