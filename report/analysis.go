@@ -79,6 +79,7 @@ type Analysis struct {
 	nextTick  int64
 	fresh     int // segments since the last tick
 	clock     clockSteps
+	earlier   int64 // of StatesAt
 }
 
 // clockSteps counts how often the clock of a source stepped back: frames that
@@ -124,9 +125,12 @@ func New(opt Options) *Analysis {
 const EndOfInput = math.MaxInt64
 
 // StatesAt asks for Report.States, to be printed, at an instant in ns since 1970;
-// without it they are those of the input's end. It is called before the first
-// Add.
-func (a *Analysis) StatesAt(t int64) {
+// without it they are those of the input's end. With an earlier instant, before
+// the input begins, that one was meant if the input ends before t and t lies
+// farther from its end than the other from its begin; 0 is none. It is called
+// before the first Add.
+func (a *Analysis) StatesAt(t, earlier int64) {
+	a.earlier = earlier
 	for _, p := range a.panels {
 		p.judge.people.at, p.judge.people.past = t, true
 	}

@@ -53,12 +53,15 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 		}
 	}
 	people := takeCensus(judges, end)
+	if t := a.earlier; t != 0 && people.asked > end && r.Start-t < people.asked-end {
+		people = &census{past: true, asked: t, at: t, listeners: people.listeners} // nothing was known yet
+	}
 	r.States = people.states()
 	r.Asked = people.past
 	if at := people.asked; at < r.Start && in.Packets > 0 {
-		r.note("the states are asked for at a time before the first packet")
+		r.note("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
 	} else if at > end && at != EndOfInput {
-		r.note("the states are those of the end: they were asked for at a later time (--until tells how long the capture ran)")
+		r.note("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
 	}
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")

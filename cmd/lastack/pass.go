@@ -147,7 +147,7 @@ func (p *pass) take() (again bool) {
 	if p.frames == 1 {
 		p.began, p.first, p.last = f.At, f.At, f.At
 		if at := p.s.cfg.at; at.kind != 0 {
-			p.analysis.StatesAt(at.in(p.began))
+			p.analysis.StatesAt(at.in(p.began), at.earlier(p.began))
 		}
 	}
 	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
@@ -223,8 +223,8 @@ func (p *pass) end() int64 {
 			end = max(end, i.End)
 		}
 	}
-	if u := p.s.cfg.until; u.kind != 0 && u.kind != atEnd {
-		end = max(end, u.in(p.began))
+	if u := p.s.cfg.until; u.kind != 0 && u.kind != atEnd && p.frames > 0 {
+		end = max(end, u.until(p.began, p.last))
 	}
 	return end
 }
@@ -245,6 +245,9 @@ func (p *pass) finish() (*report.Report, error) {
 	}
 	for _, t := range p.s.pairs {
 		p.s.say.note("%s", t)
+	}
+	if u := p.s.cfg.until; u.kind != 0 && p.frames > 0 && u.until(p.began, p.last) < p.last {
+		p.s.say.note("--until changes nothing: it is before the last packet, %s", report.Clock{Zone: clock(p.s.cfg).Zone}.Moment(p.last))
 	}
 	return p.analysis.Finish(p.end(), p.input())
 }
