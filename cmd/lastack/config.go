@@ -262,6 +262,9 @@ func ports(s string) (lo, hi uint16, err error) {
 func (c *config) output(w *raw) error {
 	outputs := c.outputs()
 	for i, a := range outputs {
+		if err := packable(a); err != nil {
+			return err
+		}
 		for _, b := range outputs[i+1:] {
 			switch {
 			case a.name == "-" && b.name == "-":

@@ -55,7 +55,7 @@ var modules = map[string]foreign{
 	"github.com/google/gopacket": {"link layers and tunnels, libpcap for live capture and filters, writing captures in the lab",
 		[]string{"reassembly/capture", "reassembly/decode", "internal/lab", "test"}},
 	"github.com/klauspost/compress": {"gzip and zstd, faster than the standard library's",
-		[]string{"reassembly/capture", "test"}},
+		[]string{"reassembly/capture", "cmd/lastack", "test"}},
 	"github.com/therootcompany/xz": {"reading xz within a bound of memory, and as far as cut data goes", []string{"reassembly/capture"}},
 	"github.com/ulikunitz/xz":      {"writing xz", []string{"test"}},
 	"github.com/spf13/pflag": {"flags as people know them: -r FILE, --read=FILE, in any order",
