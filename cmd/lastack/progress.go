@@ -65,7 +65,11 @@ func (s *session) progressLine() {
 		return
 	}
 	if p.packets == 0 {
-		s.say.say("0 packets")
+		of := ""
+		if p.filter != nil {
+			of = " that match of " + report.Count(p.frames)
+		}
+		s.say.say("0 packets%s", of)
 		return
 	}
 	of := ""
