@@ -24,9 +24,10 @@ const steadily = 20 * time.Millisecond
 // things besides.
 const soon = 2 * time.Second
 
-// steadyReader is an interface on which a frame arrives each while.
+// steadyReader is an interface on which a frame arrives each while, the first
+// ones in order and then the last again and again.
 type steadyReader struct {
-	data    []byte
+	frames  []scenario.Frame
 	n       uint64
 	stopped atomic.Bool
 }
@@ -37,17 +38,21 @@ func (r *steadyReader) Next(f *capture.Frame) error {
 	}
 	time.Sleep(steadily)
 	r.n++
-	*f = capture.Frame{At: time.Now().UnixNano(), Number: r.n, LinkType: 1, Data: r.data, WireLen: uint32(len(r.data))}
+	data := r.frames[min(int(r.n), len(r.frames))-1].Data
+	*f = capture.Frame{At: time.Now().UnixNano(), Number: r.n, LinkType: 1, Data: data, WireLen: uint32(len(data))}
 	return nil
 }
 
 func (r *steadyReader) Close() error { return nil }
 
+func (r *steadyReader) input() *input {
+	return &input{Reader: r, live: true, infos: func(out []capture.Info) []capture.Info { return append(out, capture.Info{Name: "steady"}) }}
+}
+
 // Each of many questions is answered while frames keep coming: the goroutine
 // that reads holds its lock at nearly every moment, and must let go of it.
 func TestAskedUnderSteadyTraffic(t *testing.T) {
-	r := &steadyReader{data: transcript(t, 0).Frames[0].Data}
-	in := &input{Reader: r, live: true, infos: func(out []capture.Info) []capture.Info { return append(out, capture.Info{Name: "steady"}) }}
+	r := &steadyReader{frames: transcript(t, 0).Frames[:1]}
 	cfg, err := parse([]string{"-i", "steady"})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +61,7 @@ func TestAskedUnderSteadyTraffic(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p := newPass(s, in, nil)
+		p := newPass(s, r.input(), nil)
 		s.turn.take()
 		s.cur = p
 		p.read()
@@ -84,6 +89,35 @@ func TestAskedUnderSteadyTraffic(t *testing.T) {
 	}
 	r.stopped.Store(true)
 	<-ended
+}
+
+// Live findings are looked for when their time has come, although frames keep
+// coming.
+func TestRaisedUnderSteadyTraffic(t *testing.T) {
+	refused, err := scenario.Parse("refused", strings.NewReader("0.000  C > S  S   0:0(0)\n0.010  S > C  R.  0:0(0)  ack 1\n60.0 end\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &steadyReader{frames: refused.Frames}
+	cfg, err := parse([]string{"-i", "steady", "--jsonl", "-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{cfg: cfg, say: &speaker{w: io.Discard}, turn: newTurn()}
+	var out bytes.Buffer
+	if s.lines, err = openLines(cfg, &out, s.linesFailed); err != nil {
+		t.Fatal(err)
+	}
+	p := newPass(s, r.input(), nil)
+	p.raising.Reset(10 * steadily)
+	raised := time.AfterFunc(20*steadily, func() { r.stopped.Store(true) })
+	defer raised.Stop()
+	s.turn.take()
+	p.read()
+	p.analysis.Close()
+	if !strings.Contains(out.String(), `"rule":"connection-refused"`) || !strings.Contains(out.String(), `"provisional":true`) {
+		t.Errorf("nothing was raised in %d frames: %s", p.frames, out.String())
+	}
 }
 
 // once sends a signal once, and waits for what is done about it.
