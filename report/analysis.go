@@ -79,14 +79,22 @@ type Analysis struct {
 	nextTick  int64
 	fresh     int // segments since the last tick
 	clock     clockSteps
+	earlier   int64 // of StatesAt
 }
 
-// clockSteps counts the frames that are stamped earlier than one before them.
+// clockSteps counts how often the clock of a source stepped back: frames that
+// are stamped earlier than the one before them in their source. Those behind a
+// step, which are earlier than what came before it, count nothing more.
 type clockSteps struct {
+	last    []int64 // by source, the time of its last frame
 	back    uint64
 	longest int64 // ns
 	at      tcp.PacketRef
 }
+
+// disorder is how far frames may be stamped out of order without a clock having
+// stepped: several queues of an interface, or several interfaces, give that.
+const disorder = millisecond
 
 // New makes an analysis. With more than one thread it starts goroutines, which
 // Finish ends.
@@ -117,9 +125,12 @@ func New(opt Options) *Analysis {
 const EndOfInput = math.MaxInt64
 
 // StatesAt asks for Report.States, to be printed, at an instant in ns since 1970;
-// without it they are those of the input's end. It is called before the first
-// Add.
-func (a *Analysis) StatesAt(t int64) {
+// without it they are those of the input's end. With an earlier instant, before
+// the input begins, that one was meant if the input ends before t and t lies
+// farther from its end than the other from its begin; 0 is none. It is called
+// before the first Add.
+func (a *Analysis) StatesAt(t, earlier int64) {
+	a.earlier = earlier
 	for _, p := range a.panels {
 		p.judge.people.at, p.judge.people.past = t, true
 	}
@@ -141,15 +152,15 @@ func (a *Analysis) Add(s *tcp.Segment) {
 // TCP (ref says which, for the note on clocks that step back), or live the time
 // of a quiet interface, with a ref of 0.
 func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
+	if ref != 0 {
+		a.clock.see(t, ref)
+	}
 	switch {
 	case !a.begun:
 		a.begun = true
 		a.watermark = t
 		a.nextTick = wholeSecond(t) + second
 	case t <= a.watermark:
-		if t < a.watermark && ref != 0 {
-			a.clock.note(a.watermark-t, ref)
-		}
 		if a.fresh >= tickSegments {
 			// Event time stands still. The order within this instant is lost, so
 			// that what ended in it need not be held.
@@ -166,9 +177,19 @@ func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
 	}
 }
 
-func (c *clockSteps) note(step int64, ref tcp.PacketRef) {
+// see takes the time of a frame.
+func (c *clockSteps) see(t int64, ref tcp.PacketRef) {
+	file := ref.File()
+	for file >= len(c.last) {
+		c.last = append(c.last, math.MinInt64)
+	}
+	before := c.last[file]
+	c.last[file] = t
+	if before <= t || before-t <= disorder {
+		return
+	}
 	c.back++
-	if step > c.longest {
+	if step := before - t; step > c.longest {
 		c.longest, c.at = step, ref
 	}
 }

@@ -274,3 +274,42 @@ func TestNothing(t *testing.T) {
 		}
 	}
 }
+
+// A step of the clock is one, however many frames lie behind it; disorder is
+// none, and neither is what another source shows.
+func TestClockSteps(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	for _, c := range []struct {
+		name  string
+		times [][2]int64 // source, ms
+		want  uint64
+		at    tcp.PacketRef
+		by    string
+	}{
+		{"forward", [][2]int64{{0, 0}, {0, 5}, {0, 5}, {0, 9000}}, 0, 0, ""},
+		{"a millisecond of disorder", [][2]int64{{0, 5}, {0, 4}, {0, 6}, {0, 5}}, 0, 0, ""},
+		{"one step", [][2]int64{{0, 0}, {0, 9000}, {0, 100}, {0, 200}, {0, 300}, {0, 9500}}, 1, tcp.Ref(0, 3), "1 time, by up to 8.9 s"},
+		{"two, the second longer", [][2]int64{{0, 500}, {0, 300}, {0, 700}, {0, 310}, {0, 320}}, 2, tcp.Ref(0, 4), "2 times, by up to 390 ms"},
+		{"slowly, under a millisecond each", [][2]int64{{0, 500}, {0, 499}, {0, 498}, {0, 497}}, 0, 0, ""},
+		{"another source is later", [][2]int64{{1, 900}, {0, 100}, {1, 901}, {0, 101}}, 0, 0, ""},
+		{"the other steps", [][2]int64{{0, 100}, {1, 900}, {0, 101}, {1, 200}, {0, 102}}, 1, tcp.Ref(1, 4), "1 time, by up to 700 ms"},
+	} {
+		a := report.New(report.Options{})
+		for i, f := range c.times {
+			a.Advance(f[1]*ms, tcp.Ref(int(f[0]), uint64(i+1)))
+		}
+		r, err := a.Finish(0, report.Input{Packets: uint64(len(c.times))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Health.TimeWentBackwards; n != c.want {
+			t.Errorf("%s: time went back %d times, want %d", c.name, n, c.want)
+		}
+		said := slices.ContainsFunc(r.Health.Notes, func(n report.Note) bool {
+			return strings.HasSuffix(n.Text, "stepped back "+c.by) && n.Ref == c.at
+		})
+		if said != (c.want > 0) {
+			t.Errorf("%s: notes %v", c.name, r.Health.Notes)
+		}
+	}
+}

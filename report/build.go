@@ -12,7 +12,7 @@ import (
 
 // build makes the report of what the collector and the judges hold.
 func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Report {
-	r := &Report{Meta: in.Meta, Sources: in.Sources, Packets: in.Packets, Start: in.Start, End: end}
+	r := &Report{Meta: in.Meta, Sources: in.Sources, Packets: in.Packets, Filter: in.Filter, Start: in.Start, End: end}
 	if in.Packets == 0 {
 		r.Start, r.End = 0, 0
 	}
@@ -34,6 +34,9 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.patterns(patterns, &ctx, end)
 	r.Ports = patterns.Ports(&ctx, end)
+	if s := patterns.WrongRange(&ctx, end); s != "" {
+		r.note("%s", s)
+	}
 	for i := range a.opt.Rules {
 		if !a.opt.Rules[i].Muted {
 			r.Rules = append(r.Rules, a.opt.Rules[i].ID)
@@ -50,12 +53,15 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 		}
 	}
 	people := takeCensus(judges, end)
+	if t := a.earlier; t != 0 && people.asked > end && r.Start-t < people.asked-end {
+		people = &census{past: true, asked: t, at: t, listeners: people.listeners} // nothing was known yet
+	}
 	r.States = people.states()
 	r.Asked = people.past
 	if at := people.asked; at < r.Start && in.Packets > 0 {
-		r.note("the states are asked for at a time before the first packet")
+		r.note("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
 	} else if at > end && at != EndOfInput {
-		r.note("the states are those of the end: they were asked for at a later time (--until tells how long the capture ran)")
+		r.note("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
 	}
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
@@ -170,14 +176,14 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s a wrong TCP checksum; checksum offload on the capturing host looks the same, so they count",
 			Plural(h.BadChecksums, "segment has", "segments have"))
 	}
-	if a.clock.longest >= millisecond {
+	if a.clock.back > 0 {
 		r.Health.Notes = append(r.Health.Notes, Note{
 			Text: fmt.Sprintf("the clock stepped back %s, by up to %s",
 				Plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),
 			File: a.clock.at.File(), Ref: a.clock.at,
 		})
 	}
-	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.longest < millisecond {
+	if n := all.quality(reassembly.QualityClockStep); n > 0 && a.clock.back == 0 {
 		r.note("by the capture's clock more time passed than by the hosts' timestamps on %s: it leapt ahead", Plural(n, "flow", "flows"))
 	}
 	if r.Unlisted > 0 {

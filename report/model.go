@@ -25,6 +25,7 @@ type Report struct {
 	Start, End int64 // of the input; both 0 when it holds no packets
 	AsOf       int64 // a snapshot's time; 0 for the final report
 	Packets    uint64
+	Filter     Filter
 	Flows      uint64
 	ByClose    [reassembly.Closes]uint64
 	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
@@ -72,8 +73,17 @@ type Input struct {
 	Start                                     int64
 	Packets, NotTCP, Undecodable, KernelDrops uint64
 	BadChecksums                              uint64
+	Filter                                    Filter
 	Notes                                     []Note
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
+}
+
+// Filter is what was read before a filter left packets out of it. The zero value
+// is none.
+type Filter struct {
+	Expr   string
+	Read   uint64 // packets, whether they match or not
+	Tagged bool   // none matches, and some carry a VLAN tag
 }
 
 // Health is what could be read and what could not. Every packet is a TCP
@@ -82,11 +92,14 @@ type Input struct {
 type Health struct {
 	Packets, TCPSegments, NotTCP, Undecodable uint64
 	Duplicates, AckedUnseen, KernelDrops      uint64
-	EvictedFlows, TimeWentBackwards           uint64
-	BadChecksums                              uint64
-	Notes                                     []Note
-	Incomplete                                bool // cut off, corrupted, drops or evictions
-	Vantage                                   Vantage
+	EvictedFlows                              uint64
+	// TimeWentBackwards is how often a source's clock stepped back: a frame is
+	// stamped more than 1 ms earlier than the one before it in its source.
+	TimeWentBackwards uint64
+	BadChecksums      uint64
+	Notes             []Note
+	Incomplete        bool // cut off, corrupted, drops or evictions
+	Vantage           Vantage
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64

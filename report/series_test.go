@@ -57,7 +57,7 @@ func (in *story) analyse(t *testing.T, threads int, at int64) *report.Report {
 	t.Helper()
 	a := report.New(report.Options{Threads: threads, Series: at == 0})
 	if at != 0 {
-		a.StatesAt(at)
+		a.StatesAt(at, 0)
 	}
 	for i := range in.segments {
 		a.Add(&in.segments[i])
@@ -169,7 +169,7 @@ func TestSeriesOfManyFlows(t *testing.T) {
 	run := func(threads, maxFlows int, at int64) *report.Report {
 		a := report.New(report.Options{Threads: threads, MaxFlows: maxFlows, Series: at == 0})
 		if at != 0 {
-			a.StatesAt(at)
+			a.StatesAt(at, 0)
 		}
 		for i := range segments {
 			a.Add(&segments[i])

@@ -9,8 +9,14 @@ import (
 
 const (
 	// apart is how far two copies of a frame lie apart at most when they come
-	// from one place: mirror ports and the interfaces of "any".
-	apart = 3 * millisecond
+	// from one place: mirror ports, and the interfaces of one host. Beyond it
+	// the flow table takes what has no IP ID for a retransmission.
+	apart = 2 * millisecond
+	// roundTrip is how long a segment and its answer are at least on the way from
+	// one vantage point to the other, both ways together. Then the copies of
+	// what one host sends are later, and of what the other sends earlier, than
+	// they would be at one place, whatever the clocks say.
+	roundTrip = 1 * millisecond
 	// twinMatches segments that two sources share are enough to say so.
 	twinMatches = 3
 	// twinShare is the least share of matches, one in so many segments of the
@@ -50,11 +56,36 @@ type twinTuple struct {
 	hash    uint64
 	sources uint64 // a bit for each
 	ipid    [2]uint16
+	delays  [2]spread // of what each side sent, from one source to another
+	a, b    uint8     // these sources, a before b; the first two that match
+	strong  uint64    // matches among the delays, and all of them, that have
+	all     uint64    // not been counted for the pair
+}
+
+// spread is a range of delays. The zero value is empty.
+type spread struct {
+	low, high int64
+	any       bool
+}
+
+func (s *spread) add(d int64) {
+	if !s.any {
+		*s = spread{d, d, true}
+		return
+	}
+	s.low, s.high = min(s.low, d), max(s.high, d)
+}
+
+// crossed reports whether the segments of one side reach the one source first,
+// and those of the other side the other, or would if the clocks agreed.
+func (t *twinTuple) crossed() bool {
+	x, y := &t.delays[0], &t.delays[1]
+	return x.any && y.any && (x.low-y.high >= roundTrip || y.low-x.high >= roundTrip)
 }
 
 // twinPair counts what two sources share.
 type twinPair struct {
-	strong, all uint64 // segments that both hold, far apart
+	strong, all uint64 // segments that both hold, far apart or crossed
 	total       uint64 // segments of tuples that both hold
 }
 
@@ -82,7 +113,7 @@ func (w *Twins) Add(s *tcp.Segment) (a, b int, found bool) {
 		w.first[src] = w.counter
 	}
 	w.last[src] = w.counter
-	strong := w.tuple(s, src)
+	t, strong := w.tuple(s, src)
 
 	p := fingerprint(s, w.group(src))
 	slot := &w.segs[p%twinSlots]
@@ -91,19 +122,46 @@ func (w *Twins) Add(s *tcp.Segment) (a, b int, found bool) {
 		return 0, 0, false
 	}
 	other := int(slot.source)
-	if other == src || slot.matched || s.At-slot.at <= apart {
+	if other == src || slot.matched {
 		return 0, 0, false
 	}
 	slot.matched = true
 	pair := w.pair(other, src)
-	pair.all++
-	if strong && slot.strong {
-		pair.strong++
-	}
+	w.match(pair, t, slot, s)
 	if w.twins(pair, other, src) {
 		return min(other, src), max(other, src), true
 	}
 	return 0, 0, false
+}
+
+// match counts two copies of a segment: at once when they lie far apart, else as
+// soon as the copies of its flow turn out to be crossed.
+func (w *Twins) match(pair *twinPair, t *twinTuple, slot *twinSegment, s *tcp.Segment) {
+	strong := uint64(0)
+	if slot.strong { // an IP ID is new only in the first of the copies
+		strong = 1
+	}
+	delay := s.At - slot.at
+	if delay > apart {
+		pair.strong, pair.all = pair.strong+strong, pair.all+1
+	}
+	a, b := slot.source, uint8(s.Ref.File())
+	if a > b {
+		a, b, delay = b, a, -delay
+	}
+	if t.a == t.b {
+		t.a, t.b = a, b
+	} else if t.a != a || t.b != b {
+		return
+	}
+	t.delays[s.From.Index()].add(delay)
+	if -apart <= delay && delay <= apart {
+		t.strong, t.all = t.strong+strong, t.all+1
+	}
+	if t.crossed() {
+		pair.strong, pair.all = pair.strong+t.strong, pair.all+t.all
+		t.strong, t.all = 0, 0
+	}
 }
 
 // twins decides. A retransmission repeats all that an IP ID or a timestamp does
@@ -117,9 +175,9 @@ func (w *Twins) twins(p *twinPair, a, b int) bool {
 
 // tuple counts the segment for the pairs of sources that share its tuple, and
 // reports whether its fingerprint is strong.
-func (w *Twins) tuple(s *tcp.Segment, src int) bool {
+func (w *Twins) tuple(s *tcp.Segment, src int) (t *twinTuple, strong bool) {
 	h := s.Tuple.Hash(routeSeed)
-	t := &w.tuples[h%tupleSlots]
+	t = &w.tuples[h%tupleSlots]
 	if t.hash != h {
 		*t = twinTuple{hash: h}
 	}
@@ -130,7 +188,7 @@ func (w *Twins) tuple(s *tcp.Segment, src int) bool {
 	d := s.From.Index()
 	changed := t.ipid[d] != s.IPID
 	t.ipid[d] = s.IPID
-	return s.Options&tcp.OptTimestamps != 0 || s.IPID != 0 && changed
+	return t, s.Options&tcp.OptTimestamps != 0 || s.IPID != 0 && changed
 }
 
 func (w *Twins) pair(a, b int) *twinPair {

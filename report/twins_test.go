@@ -76,6 +76,70 @@ func TestTwins(t *testing.T) {
 	}
 }
 
+// exchange is n segments of one connection, by turns from one side and the
+// other, as taps at both ends see them: those of side A pass tap 0 first.
+func exchange(n int, l look, way, clock time.Duration) (zero, one []tcp.Segment) {
+	zero, one = seenBy(0, 0, talkOf(n, l)), seenBy(1, 0, talkOf(n, l))
+	for i := range zero {
+		late := int64(way)
+		if i%2 == 1 {
+			late = -late
+			zero[i].From, one[i].From = zero[i].From.Other(), one[i].From.Other()
+		}
+		one[i].At += late + int64(clock)
+	}
+	return zero, one
+}
+
+// Two taps that are near each other in time are told from one place by what
+// passes the one first and what the other.
+func TestCrossed(t *testing.T) {
+	const us, ms = time.Microsecond, time.Millisecond
+	for _, c := range []struct {
+		name       string
+		n          int
+		looks      look
+		way, clock time.Duration
+		want       bool
+	}{
+		{"a handshake is enough", 3, withIPID, 1200 * us, 0, true},
+		{"with timestamps alone", 4, withTimestamps, 600 * us, 0, true},
+		{"with nothing to tell copies by", 4, withoutAnything, 1500 * us, 0, true},
+		{"clocks that hide it", 6, withIPID, 600 * us, -600 * us, true},
+		{"two segments are too few", 2, withIPID, 1200 * us, 0, false},
+		{"a router's two interfaces", 40, withIPID, 100 * us, 0, false},
+		{"one place, two clocks", 40, withIPID, 0, 1900 * us, false},
+		{"farther apart", 3, withIPID, 30 * ms, 0, true},
+	} {
+		zero, one := exchange(c.n, c.looks, c.way, c.clock)
+		if found := feed(NewTwins(nil), zero, one); c.want != (len(found) > 0 && found[0] == [2]int{0, 1}) {
+			t.Errorf("%s: found %v", c.name, found)
+		}
+	}
+}
+
+// Where the packets of a connection take two paths, and each path is a source, a
+// retransmission may pass the other one than what it repeats.
+func TestTwoPaths(t *testing.T) {
+	for _, l := range []look{withoutAnything, plain, withIPID, withTimestamps} {
+		zero, one := exchange(60, l, 0, 0)
+		var parts [2][]tcp.Segment
+		for i := range zero {
+			path := [...][]tcp.Segment{zero, one}
+			parts[i%4/2] = append(parts[i%4/2], path[i%4/2][i])
+			if i%10 < 2 { // lost behind the tap, and sent again
+				again := path[1-i%4/2][i]
+				l(&again, 1000+i)
+				again.At += 220 * millisecond
+				parts[1-i%4/2] = append(parts[1-i%4/2], again)
+			}
+		}
+		if found := feed(NewTwins(nil), parts[0], parts[1]); found != nil {
+			t.Errorf("found %v", found)
+		}
+	}
+}
+
 // A capture cut in pieces is no pair of twins, although segments are repeated in
 // the next piece: they have a new IP ID, or none that tells, but the pieces did
 // not run at the same time.

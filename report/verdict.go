@@ -20,7 +20,7 @@ const blind = 80
 func (r *Report) verdict() []string {
 	switch {
 	case r.Packets == 0:
-		return []string{"The input holds no packets."}
+		return r.Filter.empty()
 	case r.Flows == 0:
 		return []string{r.nothing()}
 	}
@@ -54,6 +54,22 @@ func (r *Report) verdict() []string {
 		out = append(out, r.fine(remarks))
 	default:
 		out = append(out, "Nothing wrong was found in what can be seen.")
+	}
+	return out
+}
+
+// empty says why there are no packets.
+func (f *Filter) empty() []string {
+	if f.Read == 0 {
+		return []string{"The input holds no packets."}
+	}
+	of := "None of " + Plural(f.Read, "packet matches", "packets matches")
+	if f.Read == 1 {
+		of = "The one packet does not match"
+	}
+	out := []string{of + " the filter '" + f.Expr + "'."}
+	if f.Tagged {
+		out = append(out, "Packets with VLAN tags are among them, which it passes over: 'vlan and ("+f.Expr+")' looks behind the tags.")
 	}
 	return out
 }

@@ -132,6 +132,12 @@ func TestVerdict(t *testing.T) {
 		want   string
 	}{
 		{"empty", &Report{}, "The input holds no packets."},
+		{"empty behind a filter", &Report{Filter: Filter{Expr: "udp"}}, "The input holds no packets."},
+		{"no match", &Report{Filter: Filter{Expr: "udp", Read: 4533}}, "None of 4,533 packets matches the filter 'udp'."},
+		{"the one", &Report{Filter: Filter{Expr: "udp", Read: 1}}, "The one packet does not match the filter 'udp'."},
+		{"no match behind tags", &Report{Filter: Filter{Expr: "tcp or udp", Read: 2, Tagged: true}},
+			"None of 2 packets matches the filter 'tcp or udp'. Packets with VLAN tags are among them, which it passes over: " +
+				"'vlan and (tcp or udp)' looks behind the tags."},
 		{"no TCP", &Report{Packets: 9, Health: Health{NotTCP: 6, Undecodable: 3}},
 			"The input holds no TCP: 9 packets, 6 of other protocols, 3 that could not be decoded."},
 		{"clean", func() *Report {

@@ -32,6 +32,9 @@ func (p *pass) input() report.Input {
 		NotTCP: st.NotTCP + st.Fragments + st.Quotes, Undecodable: st.Undecodable, BadChecksums: st.BadChecksums,
 		Damaged: len(p.in.failed) > 0, Notes: p.notes,
 	}
+	if p.filter != nil {
+		in.Filter = report.Filter{Expr: p.s.cfg.filter, Read: p.frames, Tagged: p.tagged && p.packets == 0}
+	}
 	for _, err := range p.in.failed {
 		in.Notes = append(in.Notes, report.Note{Text: err.Error(), File: -1})
 	}

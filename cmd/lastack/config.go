@@ -119,7 +119,7 @@ func parse(args []string) (*config, error) {
 	c, w := &config{args: args}, &raw{}
 	f := flagSet(c, w)
 	if err := f.Parse(args); err != nil {
-		return nil, err
+		return nil, plainly(err)
 	}
 	if c.help || c.version || c.listRules || c.listInterfaces {
 		return c, nil
@@ -131,6 +131,26 @@ func parse(args []string) (*config, error) {
 		c.times(w, f),
 		c.limits(w, f),
 	)
+}
+
+// plainly says in words what a flag takes instead of what it was given.
+func plainly(err error) error {
+	var v *pflag.InvalidValueError
+	if !errors.As(err, &v) {
+		return err
+	}
+	f := v.GetFlag()
+	name := "--" + f.Name
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand
+	}
+	wants := map[string]string{
+		"int": "a number", "uint64": "a number", "bool": "true or false", "duration": "a duration such as 90s",
+	}[f.Value.Type()]
+	if wants == "" {
+		return err
+	}
+	return fmt.Errorf("%s %q is not %s", name, v.GetValue(), wants)
 }
 
 // operands tells the words after the flags apart: a filter when the input is
@@ -145,6 +165,9 @@ func (c *config) operands(w *raw, words []string, filtered bool) error {
 			return fmt.Errorf("%q is reserved; for a file of that name write ./%s", words[0], words[0])
 		}
 		c.inputs = words
+		if err := misplacedFilter(words); err != nil {
+			return err
+		}
 	case len(words) > 0 && filtered:
 		return fmt.Errorf("there are two filters: -f %q and %q", c.filter, strings.Join(words, " "))
 	case len(words) > 0:
@@ -239,6 +262,9 @@ func ports(s string) (lo, hi uint16, err error) {
 func (c *config) output(w *raw) error {
 	outputs := c.outputs()
 	for i, a := range outputs {
+		if err := packable(a); err != nil {
+			return err
+		}
 		for _, b := range outputs[i+1:] {
 			switch {
 			case a.name == "-" && b.name == "-":
@@ -255,6 +281,9 @@ func (c *config) output(w *raw) error {
 	c.sha256 = c.sha256 || c.md != ""
 	if err := oneOf("--time", c.time, "utc", "local", "epoch", "relative"); err != nil {
 		return err
+	}
+	if c.quiet && c.verbose {
+		return errors.New("-q and -v cannot be used together")
 	}
 	return oneOf("--color", c.color, "auto", "always", "never")
 }

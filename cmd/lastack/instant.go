@@ -25,7 +25,7 @@ type timeKind uint8
 const (
 	absolute  timeKind = 1 + iota
 	relative           // to the first packet
-	timeOfDay          // the first after the input begins
+	timeOfDay          // on the day of the input, or next to it
 	atEnd              // of the input
 )
 
@@ -45,17 +45,48 @@ func (i instant) in(first int64) int64 {
 		}
 		return first + i.ns
 	case timeOfDay:
-		// The capture's first second, or minute, is as good as any later one.
-		start := time.Unix(0, first).In(i.day.Location())
-		t := onDay(start, i.day)
-		if t.Add(i.unit).Before(start) || t.Add(i.unit).Equal(start) {
-			t = onDay(start.AddDate(0, 0, 1), i.day)
-		}
-		return t.UnixNano()
+		t, _ := i.around(first)
+		return t
 	case atEnd:
 		return report.EndOfInput
 	}
 	return i.ns
+}
+
+// around is the first occurrence of a time of day after an input begins, and the
+// last one before, if that is on the day on which it begins; else 0.
+func (i instant) around(first int64) (after, before int64) {
+	// The capture's first second, or minute, is as good as any later one.
+	start := time.Unix(0, first).In(i.day.Location())
+	t := onDay(start, i.day)
+	if t.Add(i.unit).After(start) {
+		return t.UnixNano(), 0
+	}
+	return onDay(start.AddDate(0, 0, 1), i.day).UnixNano(), t.UnixNano()
+}
+
+// earlier is what a time of day can mean besides in, before the input begins; 0
+// for nothing.
+func (i instant) earlier(first int64) int64 {
+	if i.kind != timeOfDay {
+		return 0
+	}
+	_, before := i.around(first)
+	return before
+}
+
+// until is the instant as the end of an input with these first and last packets:
+// a time of day is on the day of the last one, or on the next when that is nearer.
+func (i instant) until(first, last int64) int64 {
+	if i.kind != timeOfDay {
+		return i.in(first)
+	}
+	end := time.Unix(0, last).In(i.day.Location())
+	t, next := onDay(end, i.day), onDay(end.AddDate(0, 0, 1), i.day)
+	if t.Before(end) && next.Sub(end) < end.Sub(t) {
+		t = next
+	}
+	return t.UnixNano()
 }
 
 // onDay is the time of day of clock on the day of t.

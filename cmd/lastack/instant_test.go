@@ -65,3 +65,44 @@ func TestParseInstant(t *testing.T) {
 		}
 	}
 }
+
+// A time of day, seen from an input that began at 14:00 and ended at 14:30, or
+// that ran over midnight.
+func TestTimeOfDay(t *testing.T) {
+	day := func(s string) int64 {
+		u, err := time.Parse("02 15:04", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Date(2026, 1, u.Day(), u.Hour(), u.Minute(), 0, 0, time.UTC).UnixNano()
+	}
+	for _, c := range []struct{ text, first, last, in, earlier, until string }{
+		{"14:10", "20 14:00", "20 14:30", "20 14:10", "", "20 14:10"},
+		{"14:40", "20 14:00", "20 14:30", "20 14:40", "", "20 14:40"},
+		{"23:00", "20 14:00", "20 14:30", "20 23:00", "", "20 23:00"},
+		{"08:00", "20 14:00", "20 14:30", "21 08:00", "20 08:00", "20 08:00"},
+		{"00:10", "20 23:50", "20 23:59", "21 00:10", "20 00:10", "21 00:10"},
+		{"00:10", "20 23:50", "21 00:30", "21 00:10", "20 00:10", "21 00:10"},
+		{"23:55", "20 23:50", "21 00:30", "20 23:55", "", "21 23:55"},
+		{"13:00", "20 14:00", "21 14:30", "21 13:00", "20 13:00", "21 13:00"},
+	} {
+		i, err := parseInstant("--at", c.text, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		earlier := int64(0)
+		if c.earlier != "" {
+			earlier = day(c.earlier)
+		}
+		first, last := day(c.first), day(c.last)
+		if got := i.in(first); got != day(c.in) {
+			t.Errorf("%s from %s on is %s", c.text, c.first, time.Unix(0, got).UTC())
+		}
+		if got := i.earlier(first); got != earlier {
+			t.Errorf("%s before %s is %s", c.text, c.first, time.Unix(0, got).UTC())
+		}
+		if got := i.until(first, last); got != day(c.until) {
+			t.Errorf("%s at the end, %s, is %s", c.text, c.last, time.Unix(0, got).UTC())
+		}
+	}
+}

@@ -29,6 +29,12 @@ func playPart() {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	case "steady":
+		if err := playSteady(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 }
 
@@ -36,21 +42,10 @@ func playPart() {
 // with tcpdump to a file and live: every connection and every finding must be
 // the same.
 func TestLiveEqualsFile(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("not root: no network namespace to capture in")
+	if _, err := exec.LookPath("tcpdump"); err != nil {
+		t.Skip("tcpdump is not installed")
 	}
-	for _, tool := range []string{"ip", "tcpdump"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
-		}
-	}
-	if Main([]string{"-D"}, nil, io.Discard, io.Discard) != exitOK {
-		t.Skip("built without libpcap: no live capture")
-	}
-	ns := fmt.Sprintf("lastack-%d", os.Getpid())
-	mustRun(t, "ip", "netns", "add", ns)
-	t.Cleanup(func() { mustRun(t, "ip", "netns", "delete", ns) })
-	mustRun(t, "ip", "-n", ns, "link", "set", "lo", "up")
+	ns := namespace(t)
 
 	dir := t.TempDir()
 	file, live := filepath.Join(dir, "lo.pcap"), filepath.Join(dir, "live.jsonl")
@@ -81,6 +76,25 @@ func TestLiveEqualsFile(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.Comparer(sameTime), cmp.Comparer(sameSpan)); diff != "" {
 		t.Errorf("-file +live:\n%s", diff)
 	}
+}
+
+// namespace makes a network namespace in which one can capture on loopback.
+func namespace(t *testing.T) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("not root: no network namespace to capture in")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("ip is not installed")
+	}
+	if Main([]string{"-D"}, nil, io.Discard, io.Discard) != exitOK {
+		t.Skip("built without libpcap: no live capture")
+	}
+	ns := fmt.Sprintf("lastack-%d-%s", os.Getpid(), t.Name())
+	mustRun(t, "ip", "netns", "add", ns)
+	t.Cleanup(func() { mustRun(t, "ip", "netns", "delete", ns) })
+	mustRun(t, "ip", "-n", ns, "link", "set", "lo", "up")
+	return ns
 }
 
 // The kernel stamps a packet for each tap, some hundred nanoseconds apart.
@@ -216,4 +230,23 @@ func serve(c net.Conn) {
 	}
 	c.Read(line)
 	c.Close()
+}
+
+// playSteady sends an octet each while over one connection, for a minute at
+// most.
+func playSteady() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := c.Write([]byte{0}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 type lines struct {
 	stream *jsonl.Stream
 	file   *os.File // nil on standard output
+	pack   packer   // before file
 	meta   func() error
 	begun  bool
 	failed func(error) // is told once when writing fails
@@ -40,7 +41,10 @@ func openLines(cfg *config, stdout io.Writer, failed func(error)) (*lines, error
 	if err != nil {
 		return nil, fmt.Errorf("the report cannot be written: %w", err)
 	}
-	l.file, l.stream = f, jsonl.New(f)
+	if l.pack, err = packed(cfg.jsonl, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	l.file, l.stream = f, jsonl.New(l.pack)
 	return l, nil
 }
 
@@ -55,7 +59,8 @@ func (l *lines) restart() bool {
 	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
 		return false
 	}
-	l.stream, l.begun = jsonl.New(l.file), false
+	l.pack.Reset(l.file)
+	l.stream, l.begun = jsonl.New(l.pack), false
 	return true
 }
 
@@ -93,12 +98,21 @@ func (w flowWriter) Write(p []byte) (int, error) {
 func (l *lines) asOf(r *report.Report) {
 	l.begin()
 	l.note(l.stream.AsOf(r))
+	l.flush()
 }
 
 // raise writes the findings of a snapshot that are new.
 func (l *lines) raise(r *report.Report) {
 	l.begin()
 	l.note(l.stream.Raise(r))
+	l.flush()
+}
+
+// flush makes what was written so far readable.
+func (l *lines) flush() {
+	if l.pack != nil {
+		l.note(l.pack.Flush())
+	}
 }
 
 // end writes what follows the flows.
@@ -106,6 +120,7 @@ func (l *lines) end(r *report.Report) error {
 	l.begin()
 	l.note(l.stream.End(r))
 	if l.file != nil {
+		l.note(l.pack.Close())
 		l.note(l.file.Close())
 	}
 	return l.err
@@ -153,7 +168,13 @@ func (p *printer) whole() []whole {
 func (p *printer) files(r *report.Report) (err error) {
 	for _, o := range p.whole() {
 		if o.name != "" && o.name != "-" {
-			err = errors.Join(err, replace(o.name, func(w io.Writer) error { return o.write(w, r) }))
+			err = errors.Join(err, replace(o.name, func(w io.Writer) error {
+				pack, err := packed(o.name, w)
+				if err != nil {
+					return err
+				}
+				return errors.Join(o.write(pack, r), pack.Close())
+			}))
 		}
 	}
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastack/lastack/reassembly/capture"
@@ -11,12 +12,8 @@ import (
 	"github.com/lastack/lastack/report"
 )
 
-const (
-	// breathe is after how many frames a waiting signal is answered.
-	breathe = 256
-	// raiseEvery is how often live findings are looked for.
-	raiseEvery = 10 * time.Second
-)
+// raiseEvery is how often live findings are looked for.
+const raiseEvery = 10 * time.Second
 
 // pass is one way through the input, from its first frame to its last.
 type pass struct {
@@ -28,23 +25,27 @@ type pass struct {
 	twins    *report.Twins // nil when there is nothing to compare
 	groups   []int         // of sources that are analysed separately; nil when all are one
 
-	frame   capture.Frame
-	segment tcp.Segment
-	packets uint64 // that matched the filter
-	frames  uint64 // read
-	began   int64  // capture time of the first frame
-	first   int64  // earliest and latest capture time of any frame
-	last    int64
-	infos   []capture.Info // as of the last look
-	notes   []report.Note
-	nextAsk time.Time // when live findings are looked for
+	frame    capture.Frame
+	segment  tcp.Segment
+	packets  uint64 // that matched the filter
+	frames   uint64 // read
+	tagged   bool   // one before the first that matched carries a VLAN tag
+	began    int64  // capture time of the first frame
+	first    int64  // earliest and latest capture time of any frame
+	last     int64
+	infos    []capture.Info // as of the last look
+	notes    []report.Note
+	raiseDue atomic.Bool // it is time to look for live findings
+	raising  *time.Timer // that says so; nil when nobody wants them
 }
 
 func newPass(s *session, in *input, filter *capture.Filter) *pass {
 	p := &pass{
 		s: s, in: in, filter: filter, infos: in.infos(nil),
 		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
-		nextAsk: time.Now().Add(raiseEvery),
+	}
+	if in.live && s.lines != nil {
+		p.raising = time.AfterFunc(raiseEvery, func() { p.raiseDue.Store(true) })
 	}
 	if s.lines != nil {
 		sources := p.sources() // by now their names and formats, which is what is told of them
@@ -75,22 +76,26 @@ func (p *pass) group(source int) int {
 // read takes the input to its end. It is true when everything must be read
 // again, because two sources turned out to hold the same traffic.
 func (p *pass) read() (again bool) {
+	defer p.stopRaising()
 	for {
+		if p.s.turn.asked() {
+			p.lend()
+		}
+		if p.raiseDue.Load() {
+			p.raise()
+		}
 		err := p.next()
 		if errors.Is(err, capture.ErrIdle) {
 			p.analysis.Advance(p.frame.At, 0)
-			p.quiet()
 			continue
 		}
 		if err != nil {
 			return false
 		}
-		if p.frames++; p.frames%breathe == 0 {
-			p.quiet()
-		}
 		if p.late() {
 			return false
 		}
+		p.frames++
 		if again = p.take(); again || p.s.cfg.count > 0 && p.packets >= p.s.cfg.count {
 			return again
 		}
@@ -104,19 +109,15 @@ func (p *pass) next() error {
 		return p.in.Next(&p.frame)
 	}
 	p.infos = p.in.infos(p.infos[:0])
-	p.s.mu.Unlock()
-	defer p.s.mu.Lock()
+	p.s.turn.give()
+	defer p.s.turn.take()
 	return p.in.Next(&p.frame)
 }
 
-// quiet is a moment at which signals can be answered.
-func (p *pass) quiet() {
+// lend lets a signal be answered.
+func (p *pass) lend() {
 	p.infos = p.in.infos(p.infos[:0])
-	p.s.mu.Unlock()
-	p.s.mu.Lock()
-	if p.in.live && p.s.lines != nil && time.Now().After(p.nextAsk) {
-		p.raise()
-	}
+	p.s.turn.lend()
 }
 
 // raise writes new findings of a live capture. The more there is to look
@@ -124,13 +125,20 @@ func (p *pass) quiet() {
 func (p *pass) raise() {
 	begin := time.Now()
 	p.s.lines.raise(p.analysis.Snapshot(p.now(), report.Input{}))
-	p.nextAsk = time.Now().Add(max(raiseEvery, 20*time.Since(begin)))
+	p.raiseDue.Store(false)
+	p.raising.Reset(max(raiseEvery, 20*time.Since(begin)))
+}
+
+func (p *pass) stopRaising() {
+	if p.raising != nil {
+		p.raising.Stop()
+	}
 }
 
 // late reports whether a file's frame lies beyond --for.
 func (p *pass) late() bool {
 	d := p.s.cfg.duration
-	return d > 0 && !p.in.live && p.frames > 1 && p.frame.At-p.first > int64(d)
+	return d > 0 && !p.in.live && p.frames > 0 && p.frame.At-p.first > int64(d)
 }
 
 // take uses the frame that was read.
@@ -139,12 +147,15 @@ func (p *pass) take() (again bool) {
 	if p.frames == 1 {
 		p.began, p.first, p.last = f.At, f.At, f.At
 		if at := p.s.cfg.at; at.kind != 0 {
-			p.analysis.StatesAt(at.in(p.began))
+			p.analysis.StatesAt(at.in(p.began), at.earlier(p.began))
 		}
 	}
 	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
 	ref := tcp.Ref(f.File, f.Number)
 	if p.filter != nil && !p.matches(ref) {
+		if p.packets == 0 && !p.tagged {
+			p.tagged = capture.VLANTagged(f)
+		}
 		p.analysis.Advance(f.At, ref)
 		return false
 	}
@@ -212,8 +223,8 @@ func (p *pass) end() int64 {
 			end = max(end, i.End)
 		}
 	}
-	if u := p.s.cfg.until; u.kind != 0 && u.kind != atEnd {
-		end = max(end, u.in(p.began))
+	if u := p.s.cfg.until; u.kind != 0 && u.kind != atEnd && p.frames > 0 {
+		end = max(end, u.until(p.began, p.last))
 	}
 	return end
 }
@@ -234,6 +245,9 @@ func (p *pass) finish() (*report.Report, error) {
 	}
 	for _, t := range p.s.pairs {
 		p.s.say.note("%s", t)
+	}
+	if u := p.s.cfg.until; u.kind != 0 && p.frames > 0 && u.until(p.began, p.last) < p.last {
+		p.s.say.note("--until changes nothing: it is before the last packet, %s", report.Clock{Zone: clock(p.s.cfg).Zone}.Moment(p.last))
 	}
 	return p.analysis.Finish(p.end(), p.input())
 }

@@ -55,15 +55,21 @@ func (s *speaker) draw(show, erase func()) {
 
 // progressLine says how far the analysis is.
 func (s *session) progressLine() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	p := s.cur
-	if p == nil {
-		s.say.say("not reading")
+	switch {
+	case p == nil && s.ended:
+		s.say.say("everything has been read; the reports are being written")
+		return
+	case p == nil:
+		s.say.say("not reading yet")
 		return
 	}
 	if p.packets == 0 {
-		s.say.say("0 packets")
+		of := ""
+		if p.filter != nil {
+			of = " that match of " + report.Count(p.frames)
+		}
+		s.say.say("0 packets%s", of)
 		return
 	}
 	of := ""

@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/lastack/lastack/internal/scenario"
@@ -23,7 +26,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pcap": writePcap, "exits": exits, "chop": chop,
+			"pcap": writePcap, "exits": exits, "chop": chop, "unpack": unpack,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "libpcap" {
@@ -81,4 +84,31 @@ func chop(ts *testscript.TestScript, neg bool, args []string) {
 	st, err := os.Stat(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), st.Size()-n))
+}
+
+// unpack FROM TO: decompresses a file named .gz or .zst.
+func unpack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: unpack FROM TO")
+	}
+	b, err := unpacking(args[0], strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o666))
+}
+
+// unpacking decompresses as a name says, and returns what it got before an error.
+func unpacking(name string, r io.Reader) ([]byte, error) {
+	if strings.HasSuffix(name, ".zst") {
+		z, err := zstd.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		return io.ReadAll(z)
+	}
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lastack/lastack/internal/scenario"
+	"github.com/lastack/lastack/reassembly/capture"
 )
 
 // tagged is a frame with a VLAN tag behind its addresses.
@@ -43,5 +44,27 @@ func TestSeparate(t *testing.T) {
 		if out := linesOf(t, append(c.args, file)...); !strings.Contains(out, `"type":"summary","packets":10,`+c.want) {
 			t.Errorf("%v: not %s in %s", c.args, c.want, out[strings.Index(out, `{"type":"summary`):])
 		}
+	}
+}
+
+// A filter does not look behind VLAN tags of its own accord: when it matches
+// nothing for that reason, that is said.
+func TestFilterMissesTags(t *testing.T) {
+	if capture.LibpcapVersion() == "" {
+		t.Skip("without libpcap there are no filters")
+	}
+	var frames []scenario.Frame
+	for _, f := range transcript(t, 0).Frames {
+		frames = append(frames, tagged(f, 10))
+	}
+	file := filepath.Join(t.TempDir(), "vlan.pcap")
+	if err := os.WriteFile(file, scenario.Pcap(frames, 0), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out := linesOf(t, "-r", file, "tcp"); !strings.Contains(out, "'vlan and (tcp)' looks behind the tags") {
+		t.Errorf("no hint at the tags in %s", out)
+	}
+	if out := linesOf(t, "-r", file, "vlan and (tcp)"); !strings.Contains(out, `"type":"summary","packets":5,"flows":1,`) {
+		t.Errorf("the hint leads to %s", out)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/lastack/lastack/report"
 )
 
-// session is one run. Its lock is held by the goroutine that reads and
-// analyses, except while that waits for input; signals are answered under it.
+// session is one run. The turn is of the goroutine that reads and analyses,
+// except while that waits for a pipe; it lends it for signals to be answered.
 type session struct {
 	cfg   *config
 	stdin *until
@@ -27,8 +26,9 @@ type session struct {
 	lines *lines // nil when not wanted
 	pairs []pair // sources found to be twins
 
-	mu  sync.Mutex
-	cur *pass // the pass through the input that is under way; nil before
+	turn  *turn
+	cur   *pass // the pass through the input that is under way; nil before
+	ended bool  // everything has been read
 
 	stopping atomic.Bool
 	stopFunc atomic.Pointer[func()] // stops the input that is open
@@ -45,7 +45,7 @@ type pair struct {
 
 // analyse runs the program on its input and answers signals meanwhile.
 func analyse(cfg *config, stdin io.Reader, stdout io.Writer, say *speaker) int {
-	s := &session{cfg: cfg, say: say, stdin: newUntil(stdin), log: say.logger(cfg.verbose)}
+	s := &session{cfg: cfg, say: say, stdin: newUntil(stdin), turn: newTurn(), log: say.logger(cfg.verbose)}
 	s.print = &printer{cfg: cfg, stdout: stdout, clock: clock(cfg), color: colored(cfg, stdout)}
 	signals, done := listen()
 	defer done()
@@ -59,9 +59,9 @@ func analyse(cfg *config, stdin io.Reader, stdout io.Writer, say *speaker) int {
 		case sig := <-signals:
 			switch sig {
 			case askProgress:
-				go s.progressLine()
+				go s.turn.ask(s.progressLine)
 			case askReports:
-				go s.rewrite()
+				go s.turn.ask(s.rewrite)
 			default:
 				if interrupts++; interrupts > 1 {
 					return exitInterrupted
@@ -173,7 +173,7 @@ func (s *session) passes(filter *capture.Filter, stdout io.Writer) (*report.Repo
 			}
 		}
 		p := newPass(s, in, filter)
-		s.mu.Lock()
+		s.turn.take()
 		s.cur = p
 		stopBar := s.showProgress(p)
 		again := p.read()
@@ -184,8 +184,8 @@ func (s *session) passes(filter *capture.Filter, stdout io.Writer) (*report.Repo
 		} else {
 			r, err = p.finish()
 		}
-		s.cur = nil
-		s.mu.Unlock()
+		s.cur, s.ended = nil, !again
+		s.turn.give()
 		if err = errors.Join(err, in.Close()); r != nil {
 			return r, err
 		}
@@ -278,8 +278,6 @@ func (s *session) options() report.Options {
 
 // rewrite writes every report that is a file as of now.
 func (s *session) rewrite() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.cur == nil {
 		return
 	}

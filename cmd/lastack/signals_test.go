@@ -50,7 +50,13 @@ type child struct {
 
 func start(t *testing.T, args ...string) *child {
 	t.Helper()
-	c := &child{Cmd: exec.Command("lastack", append([]string{"-v"}, args...)...), stderr: make(chan string, 100)}
+	return startProgram(t, exec.Command("lastack", append([]string{"-v"}, args...)...))
+}
+
+// startProgram starts a command that is lastack -v.
+func startProgram(t *testing.T, cmd *exec.Cmd) *child {
+	t.Helper()
+	c := &child{Cmd: cmd, stderr: make(chan string, 100)}
 	c.Cmd.Stdout = &c.stdout
 	var err error
 	if c.stdin, err = c.StdinPipe(); err != nil {
@@ -157,6 +163,34 @@ func TestSignals(t *testing.T) {
 	b, err = os.ReadFile(lines)
 	if err != nil || bytes.Count(b, []byte(`"type":"flow"`)) != 4 || bytes.Count(b, []byte(`"type":"meta"`)) != 1 {
 		t.Errorf("%v, %s", err, b)
+	}
+}
+
+// What is compressed can be read as of now, and whole at the end.
+func TestSignalsCompressed(t *testing.T) {
+	for _, name := range []string{"out.jsonl.gz", "out.jsonl.zst"} {
+		lines := filepath.Join(t.TempDir(), name)
+		c := start(t, "--jsonl", lines, "-")
+		if _, err := c.stdin.Write(transcript(t, 3).Pcap()); err != nil {
+			t.Fatal(err)
+		}
+		soFar := func() (string, error) {
+			f, err := os.Open(lines)
+			if err != nil {
+				return "", err
+			}
+			defer f.Close()
+			b, err := unpacking(name, f)
+			return string(b), err
+		}
+		c.until(t, syscall.SIGUSR2, func() bool {
+			s, _ := soFar() // which ends too early
+			return strings.Contains(s, `"as_of":"2024-03-01T12:01:00.500000000Z"`) && strings.HasSuffix(s, "}\n")
+		})
+		c.end(t)
+		if s, err := soFar(); err != nil || strings.Count(s, `"type":"flow"`) != 4 || strings.Count(s, `"type":"meta"`) != 1 {
+			t.Errorf("%s: %v in\n%s", name, err, s)
+		}
 	}
 }
 

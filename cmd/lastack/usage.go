@@ -48,7 +48,8 @@ Reports; without any, text on standard output:
                                 lines a host, 256 hosts, and '*' for all.
         --prom FILE             Prometheus metrics, for node_exporter's textfiles
                                 (it reads *.prom).
-                                One FILE may be '-': it replaces the text.
+                                One FILE may be '-': it replaces the text. A FILE
+                                that ends in .gz or .zst is compressed.
         --at TIME               Print the state table (netstat from packets) of
                                 that moment; 'end' is the capture's end.
         --findings all          List every finding, not the first 1,000 of each.

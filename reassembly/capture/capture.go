@@ -94,7 +94,7 @@ type Damage struct {
 }
 
 // Error is the name of the source and the cause.
-func (d *Damage) Error() string { return d.Name + ": " + d.Text }
+func (d *Damage) Error() string { return called(d.Name) + ": " + d.Text }
 
 // Unwrap returns the error underneath, or nil.
 func (d *Damage) Unwrap() error { return d.Err }

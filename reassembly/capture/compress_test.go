@@ -92,7 +92,7 @@ func compressors() []compressor {
 	after := func(one func(testing.TB, []byte) []byte, tail string) func(testing.TB, []byte) []byte {
 		return func(t testing.TB, b []byte) []byte { return append(one(t, b), tail...) }
 	}
-	xz64 := xzed(xzCRC64, 1<<40)
+	xz64 := xzed(xz.CRC64, 1<<40)
 	return []compressor{
 		{"gzip", "gzip", gzipped},
 		{"gzip members", "gzip", halves(gzipped, "")},
@@ -103,10 +103,10 @@ func compressors() []compressor {
 			return cat([]byte("\x53\x2a\x4d\x18\x03\x00\x00\x00abc"), zstded(t, b))
 		}},
 		{"xz", "xz", xz64},
-		{"xz CRC-32", "xz", xzed(xzCRC32, 1<<40)},
-		{"xz SHA-256", "xz", xzed(xzSHA256, 1<<40)},
+		{"xz CRC-32", "xz", xzed(xz.CRC32, 1<<40)},
+		{"xz SHA-256", "xz", xzed(xz.SHA256, 1<<40)},
 		{"xz without check", "xz", xzed(0, 1<<40)},
-		{"xz blocks", "xz", xzed(xzCRC64, 100_000)},
+		{"xz blocks", "xz", xzed(xz.CRC64, 100_000)},
 		{"xz streams", "xz", halves(xz64, "")},
 		{"xz streams and padding", "xz", halves(xz64, "\x00\x00\x00\x00\x00\x00\x00\x00")},
 		{"xz padded", "xz", after(xz64, "\x00\x00\x00\x00")},
@@ -167,7 +167,11 @@ func TestCompressedTruncated(t *testing.T) {
 			if d := cmp.Diff(want[:len(frames)], append([]got{}, frames...)); d != "" {
 				t.Errorf("%s, %d %%:\n%s", c.name, share, d)
 			}
-			if len(frames) < last || len(frames) < len(want)*(share-20)/100 {
+			lag := 20 // percent: zstd gives a block when it is whole
+			if c.format == "xz" {
+				lag = 1
+			}
+			if len(frames) < last || len(frames) < len(want)*(share-lag)/100 {
 				t.Errorf("%s, %d %%: %d of %d frames", c.name, share, len(frames), len(want))
 			}
 			last = len(frames)
@@ -182,7 +186,7 @@ func TestCompressedDamaged(t *testing.T) {
 		b[at] ^= 0x55
 		return b
 	}
-	gz, zs, xz64 := gzipped(t, file), zstded(t, file), xzed(xzCRC64, 1<<40)(t, file)
+	gz, zs, xz64 := gzipped(t, file), zstded(t, file), xzed(xz.CRC64, 1<<40)(t, file)
 	for _, c := range []struct {
 		name, text string
 		file       []byte
@@ -196,7 +200,7 @@ func TestCompressedDamaged(t *testing.T) {
 		{"zstd checksum", "the zstd data is damaged", flip(zs, len(zs)-2), false},
 		{"after zstd", "the zstd data is damaged", append(bytes.Clone(zs), "tail tail"...), true},
 		{"xz middle", "the xz data is damaged", flip(xz64, len(xz64)/2), false},
-		{"xz footer", "the xz data is damaged: stream footer", flip(xz64, len(xz64)-1), true},
+		{"xz footer", "the xz data is damaged: not as the format", flip(xz64, len(xz64)-1), true},
 		{"after xz", "the xz data is damaged: stream header", append(bytes.Clone(xz64), "tail tail tail"...), true},
 	} {
 		frames, info, err := readFile(t, c.file)
@@ -215,7 +219,7 @@ func TestCompressedDamaged(t *testing.T) {
 	// length is in the footer.
 	index := 4 * (int(le.Uint32(xz64[len(xz64)-8:])) + 1)
 	_, info, err := readFile(t, flip(xz64, len(xz64)-12-index-1))
-	if err != nil || info.Damage == nil || !strings.HasPrefix(info.Damage.Text, "the xz data is damaged: wrong checksum") {
+	if err != nil || info.Damage == nil || !strings.HasPrefix(info.Damage.Text, "the xz data is damaged: not as the format or its checksums demand") {
 		t.Errorf("wrong xz checksum: %v, %v", err, info.Damage)
 	}
 }

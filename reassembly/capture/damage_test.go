@@ -116,9 +116,9 @@ func TestAbsurdLengths(t *testing.T) {
 // refused.
 func TestAbsurdWindows(t *testing.T) {
 	for text, file := range map[string][]byte{
-		"the zstd data needs a window above 128 MiB: decompress it first":              zstdClaiming(2 * maxWindow),
-		"the xz data is damaged: its dictionary is above 128 MiB: decompress it first": xzClaiming(40),
-		"the xz data is damaged: block header: not as the format demands":              xzClaiming(41),
+		"the zstd data needs a window above 128 MiB: decompress it first":                 zstdClaiming(2 * maxWindow),
+		"the xz data is damaged: its dictionary is above 128 MiB: decompress it first":    xzClaiming(40),
+		"the xz data is damaged: a filter is used that is not known: decompress it first": xzClaiming(41),
 	} {
 		if _, _, err := readFile(t, file); err == nil || !strings.HasSuffix(err.Error(), ": "+text) {
 			t.Errorf("error %v, want %s", err, text)

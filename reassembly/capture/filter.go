@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -82,3 +83,18 @@ type matcher func(fr *Frame) bool
 var errRejectsAll = errors.New("no packet can match it")
 
 var errNoLibpcap = errors.New("filters and live capture need libpcap, and this program was built without it (CGO_ENABLED=0)")
+
+// VLANTagged reports whether a frame carries a VLAN tag that makes expressions
+// miss what is behind it, and that "vlan" in an expression takes off: of
+// Ethernet, 802.1Q and 802.1ad.
+func VLANTagged(f *Frame) bool {
+	const ethernet, typeAt = 1, 12
+	if f.LinkType != ethernet || len(f.Data) < typeAt+2 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(f.Data[typeAt:]) {
+	case 0x8100, 0x88a8, 0x9100:
+		return true
+	}
+	return false
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"testing"
+
+	"github.com/ulikunitz/xz"
 )
 
 // FuzzReader reads anything as a capture: no panic, numbers that rise, times
@@ -15,7 +17,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(cat(pcapHead(le, pcapModified, 2, 4, 96, 1), pcapRec(le, 1, 2, 3, 3, make([]byte, 8), []byte("abc"))))
 	f.Add(gzipped(f, small()["pcap"]))
 	f.Add(zstded(f, small()["pcap"]))
-	f.Add(xzed(xzCRC64, 1<<40)(f, small()["pcap"]))
+	f.Add(xzed(xz.CRC64, 1<<40)(f, small()["pcap"]))
 	f.Add([]byte("0000  00 01 02"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Open("-", Options{Stdin: bytes.NewReader(data), SHA256: true})

@@ -34,7 +34,7 @@ func openInput(name string, o Options, taken *atomic.Int64) (*input, error) {
 	}
 	if name == "-" {
 		if o.Stdin == nil {
-			return nil, &openError{name: "-", text: "standard input cannot be read here"}
+			return nil, &openError{name: "-", text: "it cannot be read here"}
 		}
 		in.r = o.Stdin
 		if f, ok := o.Stdin.(*os.File); ok {
@@ -99,8 +99,16 @@ type openError struct {
 	err        error
 }
 
-func (e *openError) Error() string { return e.name + ": " + e.text }
+func (e *openError) Error() string { return called(e.name) + ": " + e.text }
 func (e *openError) Unwrap() error { return e.err }
+
+// called is what errors call a source.
+func called(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
 
 // openFailure puts an error of the operating system into words.
 func openFailure(name string, err error) error {

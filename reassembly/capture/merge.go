@@ -22,7 +22,7 @@ func OpenAll(names []string, o Options) ([]*Source, error) {
 	var errs []error
 	for i, name := range names {
 		if name == "-" && slices.Contains(names[:i], name) {
-			errs = append(errs, &openError{name: name, text: "standard input can be read only once"})
+			errs = append(errs, &openError{name: name, text: "it can be read only once"})
 			continue
 		}
 		s := &Source{name: name, opts: o}

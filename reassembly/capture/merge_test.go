@@ -202,7 +202,7 @@ func TestOpenAllErrors(t *testing.T) {
 	good, bad := writeFile(t, "good", pcapOf(1)), writeFile(t, "bad", []byte("what?"))
 	sources, err := OpenAll([]string{"nowhere", good, "-", bad, "-"}, Options{Stdin: bytes.NewReader(pcapOf(2))})
 	want := "nowhere: no such file\n" + bad + `: is not a capture but a text that begins with "what?"` +
-		"\n-: standard input can be read only once"
+		"\nstandard input: it can be read only once"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

@@ -215,7 +215,7 @@ func TestPcapngUnreadable(t *testing.T) {
 		{string(u32s(be, ngSection, 28, 7, 7, 7, 7)), "is not a capture but pcapng with a damaged header"},
 	} {
 		_, _, err := readPipe(t, []byte(c.file), 100)
-		if err == nil || err.Error() != "-: "+c.text {
+		if err == nil || err.Error() != "standard input: "+c.text {
 			t.Errorf("error %v, want %s", err, c.text)
 		}
 	}

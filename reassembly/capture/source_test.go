@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ulikunitz/xz"
 )
 
 // A frame that has come down a pipe is returned although nothing follows.
@@ -235,10 +236,10 @@ func TestOpenErrors(t *testing.T) {
 	if _, err := Open(dir, Options{}); err == nil || err.Error() != dir+": is a directory, not a capture file" {
 		t.Errorf("directory: %v", err)
 	}
-	if _, err := Open("-", Options{}); err == nil || err.Error() != "-: standard input cannot be read here" {
+	if _, err := Open("-", Options{}); err == nil || err.Error() != "standard input: it cannot be read here" {
 		t.Errorf("standard input: %v", err)
 	}
-	if _, err := Open("-", Options{Stdin: iotest.ErrReader(syscall.EIO)}); !errors.Is(err, syscall.EIO) || err.Error() != "-: read failed: input/output error" {
+	if _, err := Open("-", Options{Stdin: iotest.ErrReader(syscall.EIO)}); !errors.Is(err, syscall.EIO) || err.Error() != "standard input: read failed: input/output error" {
 		t.Errorf("unreadable: %v", err)
 	}
 	if os.Geteuid() != 0 {
@@ -267,7 +268,7 @@ func TestReadError(t *testing.T) {
 		t.Errorf("%d frames", n)
 	}
 	d := s.Info().Damage
-	if d == nil || d.Error() != "-: read failed: input/output error after frame 3" || !errors.Is(d, syscall.EIO) {
+	if d == nil || d.Error() != "standard input: read failed: input/output error after frame 3" || !errors.Is(d, syscall.EIO) {
 		t.Errorf("damage %v", d)
 	}
 	// A reader that gives nothing for ever does not hang the program.
@@ -350,7 +351,7 @@ func TestNotACapture(t *testing.T) {
 			t.Errorf("%.20q: %v, want %s", c.data, err, c.text)
 		}
 		_, _, err := readPipe(t, []byte(c.data), 1<<10)
-		if err == nil || err.Error() != "-: "+c.text {
+		if err == nil || err.Error() != "standard input: "+c.text {
 			t.Errorf("%.20q from a pipe: %v, want %s", c.data, err, c.text)
 		}
 	}
@@ -360,7 +361,7 @@ func TestNotACapture(t *testing.T) {
 func TestNoLeak(t *testing.T) {
 	file := large()
 	before := runtime.NumGoroutine()
-	for _, packed := range [][]byte{file, gzipped(t, file), zstded(t, file), xzed(xzCRC64, 1<<40)(t, file)} {
+	for _, packed := range [][]byte{file, gzipped(t, file), zstded(t, file), xzed(xz.CRC64, 1<<40)(t, file)} {
 		name := writeFile(t, "x", packed)
 		for range 10 {
 			s, err := Open(name, Options{SHA256: true})

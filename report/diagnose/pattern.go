@@ -123,6 +123,9 @@ type Ports struct {
 	PeakTimeWait uint64
 	PeakAt       int64
 	PeakInUse    uint64
+	// Outside is the most ports that were in use at once although they are not
+	// of the Capacity: then the range is not the client's.
+	Outside uint64
 	// Rate is how many connections per second entered TIME_WAIT in the 2MSL
 	// before the peak, or since the first of them; Sustainable is how many can
 	// for ever.
@@ -141,4 +144,15 @@ func (p *Patterns) Ports(c *Context, end int64) []Ports {
 		}
 	}
 	return nil
+}
+
+// WrongRange is a remark on clients that use ports outside the range of the
+// profile, where that matters; "" where it does not.
+func (p *Patterns) WrongRange(c *Context, end int64) string {
+	for _, col := range p.collectors {
+		if u, ok := col.(*portUse); ok {
+			return u.wrongRange(c, end)
+		}
+	}
+	return ""
 }

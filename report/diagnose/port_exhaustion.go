@@ -3,6 +3,8 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/lastack/lastack/reassembly"
@@ -37,6 +39,8 @@ Look-alikes
   Many connections to several services or from several addresses: each pair of
   addresses and each port of a service has the whole range.
   A client behind address translation: the range is then the translator's.
+  A range that is not the client's: ports outside it take none of its ports, so
+  they are left out, counted and named.
 
 What it usually is
   A client that opens a connection for every request and closes it itself.
@@ -57,15 +61,24 @@ What would prove it
 // portLines bounds the list of Ports.
 const portLines = 1000
 
-// portUse counts the ports of each client towards each service.
+// portUse counts the ports of each client towards each service, those outside
+// the range for themselves: they take nothing from it, and tell that it is not
+// the client's.
 type portUse struct{ stays stays }
 
-func (u *portUse) Add(_ *Context, f *reassembly.Flow) {
+// outsideRange marks the places of ports outside the range, which are otherwise
+// those of the client and the service.
+const outsideRange = clientRole + serverRole
+
+func (u *portUse) Add(c *Context, f *reassembly.Flow) {
 	x, ok := stayOf(f, f.Client)
 	if !ok {
 		return
 	}
 	x.place = pairOf(f)
+	if port := f.Addr(f.Client).Port(); port < c.Profile.PortLo || port > c.Profile.PortHi {
+		x.side = outsideRange
+	}
 	u.stays.add(x)
 }
 
@@ -76,34 +89,53 @@ func (u *portUse) Merge(o Collector) { u.stays.merge(&o.(*portUse).stays) }
 type used struct {
 	place
 	Ports
-	flows flowCell // that left a port in TIME_WAIT
+	flows flowCell // that left a port of the range in TIME_WAIT
 }
 
-// used lists the use of ports by those clients for which matters is true of what
-// they held and what there is, the highest first.
-func (u *portUse) used(c *Context, end int64, matters func(*load, uint64) bool) (out []used) {
+// used lists the use of ports by the clients that held TIME_WAIT, the highest
+// first.
+func (u *portUse) used(c *Context, end int64) (out []used) {
 	twoMSL := int64(c.Profile.TwoMSL)
 	capacity := uint64(c.Profile.PortHi) - uint64(c.Profile.PortLo) + 1
+	row := func(k place) used {
+		return used{place: k, Ports: Ports{
+			Client: k.client().Addr(), Service: k.addr(), Capacity: capacity,
+			Sustainable: float64(capacity) / c.Profile.TwoMSL.Seconds(), ExhaustedIn: -1,
+		}}
+	}
+	outside := map[place]uint64{} // what was in use of these
 	u.stays.each(func(k place, list []change, flows *flowCell) {
 		l := measure(list, end, twoMSL)
-		if !matters(&l, capacity) {
-			return
+		switch {
+		case l.peakWait == 0:
+		case k.side == outsideRange:
+			k.side = 0
+			outside[k] = l.peakUse
+		default:
+			x := row(k)
+			x.PeakTimeWait, x.PeakAt, x.PeakInUse, x.Rate = l.peakWait, l.peakAt, l.peakUse, l.rate
+			x.ExhaustedIn, x.flows = l.exhaustedIn(capacity, end, twoMSL), *flows
+			out = append(out, x)
 		}
-		out = append(out, used{k, Ports{
-			Client: k.client().Addr(), Service: k.addr(), Capacity: capacity,
-			PeakTimeWait: l.peakWait, PeakAt: l.peakAt, PeakInUse: l.peakUse,
-			Rate: l.rate, Sustainable: float64(capacity) / c.Profile.TwoMSL.Seconds(),
-			ExhaustedIn: l.exhaustedIn(capacity, end, twoMSL),
-		}, *flows})
 	})
+	for i := range out {
+		out[i].Outside = outside[out[i].place]
+		delete(outside, out[i].place)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(outside), place.compare) {
+		x := row(k)
+		x.Outside = outside[k]
+		out = append(out, x)
+	}
 	slices.SortStableFunc(out, func(a, b used) int {
-		return cmp.Or(cmp.Compare(b.PeakInUse, a.PeakInUse), cmp.Compare(b.PeakTimeWait, a.PeakTimeWait))
+		return cmp.Or(cmp.Compare(b.PeakInUse+b.Outside, a.PeakInUse+a.Outside), cmp.Compare(b.PeakTimeWait, a.PeakTimeWait),
+			a.place.compare(b.place))
 	})
 	return out
 }
 
 func (u *portUse) ports(c *Context, end int64) (out []Ports) {
-	all := u.used(c, end, func(l *load, _ uint64) bool { return l.peakWait > 0 })
+	all := u.used(c, end)
 	for _, x := range all[:min(len(all), portLines)] {
 		out = append(out, x.Ports)
 	}
@@ -113,7 +145,10 @@ func (u *portUse) ports(c *Context, end int64) (out []Ports) {
 // Findings names the clients that used more than half of their ports.
 func (u *portUse) Findings(c *Context, end int64, emit func(Finding)) {
 	// Without any in TIME_WAIT it is a pool, which may be as large as the range.
-	for _, x := range u.used(c, end, func(l *load, capacity uint64) bool { return l.peakWait > 0 && 2*l.peakUse > capacity }) {
+	for _, x := range u.used(c, end) {
+		if x.PeakTimeWait == 0 || 2*x.PeakInUse <= x.Capacity {
+			continue
+		}
 		d := newPattern(x.place, ClientApp, Likely, x.flows.n, x.flows.seen, func(sighting) (string, string) {
 			return "", "the server's segment here takes the client into TIME_WAIT"
 		})
@@ -128,11 +163,54 @@ func (u *portUse) Findings(c *Context, end int64, emit func(Finding)) {
 		case x.ExhaustedIn > 0:
 			left = fmt.Sprintf(", and at the rate of the end none is left after %s more", Span(x.ExhaustedIn))
 		}
+		if x.Outside > 0 {
+			left += "; " + outsideWords(x.Outside, c)
+		}
 		d.Verdict = fmt.Sprintf("%s used %s of its %s ephemeral ports towards %s at once (%d%%), %s of them in TIME_WAIT, at %s connections/s where %s can be sustained%s",
 			x.Client, count(x.PeakInUse), count(x.Capacity), x.Service, x.PeakInUse*100/x.Capacity, count(x.PeakTimeWait),
 			perSecond(x.Rate), perSecond(x.Sustainable), left)
 		emit(d)
 	}
+}
+
+// outsideWords says that ports in use show the range to be another host's.
+func outsideWords(n uint64, c *Context) string {
+	return fmt.Sprintf("it also used %s outside %d-%d at once: that range is not its own", portsOf(n), c.Profile.PortLo, c.Profile.PortHi)
+}
+
+// portsOf is "1 port" or "4,533 ports".
+func portsOf(n uint64) string {
+	if n == 1 {
+		return "1 port"
+	}
+	return count(n) + " ports"
+}
+
+// wrongRange says of the client that used the most ports outside the range that
+// the range is not its own, where by their number a shortage of ports would have
+// been found; "" where none would.
+func (u *portUse) wrongRange(c *Context, end int64) string {
+	worst, clients := used{}, map[netip.Addr]bool{}
+	for _, x := range u.used(c, end) {
+		if 2*(x.PeakInUse+x.Outside) <= x.Capacity || x.Outside == 0 {
+			continue
+		}
+		if clients[x.Client] = true; x.Outside > worst.Outside {
+			worst = x
+		}
+	}
+	if worst.Outside == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(clients) - 1; n > 0 {
+		more = fmt.Sprintf(", as %s other clients did", count(uint64(n)))
+		if n == 1 {
+			more = ", as one other client did"
+		}
+	}
+	return fmt.Sprintf("%s used %s towards %s at once outside the range %d-%d%s: that range is not its own (--ports, --profile)",
+		worst.Client, portsOf(worst.Outside), worst.Service, c.Profile.PortLo, c.Profile.PortHi, more)
 }
 
 // perSecond writes a rate: "470", "2.5".

@@ -228,7 +228,7 @@ func byState(counts *[fsm.States]uint64) map[State]uint64 {
 func ports(p *diagnose.Ports) Ports {
 	out := Ports{
 		Type: "ports", Client: p.Client.String(), Server: p.Service.String(), Capacity: p.Capacity,
-		PeakTimeWait: p.PeakTimeWait, PeakAt: Time(p.PeakAt), PeakInUse: p.PeakInUse,
+		PeakTimeWait: p.PeakTimeWait, PeakAt: known(p.PeakAt, p.PeakTimeWait > 0), PeakInUse: p.PeakInUse, OutsideRange: p.Outside,
 		Rate: p.Rate, Sustainable: p.Sustainable,
 	}
 	if p.ExhaustedIn >= 0 {

@@ -207,8 +207,9 @@ type Ports struct {
 	Server       string  `json:"server"`
 	Capacity     uint64  `json:"capacity"`
 	PeakTimeWait uint64  `json:"peak_time_wait"`
-	PeakAt       Time    `json:"peak_at"`
+	PeakAt       *Time   `json:"peak_at,omitempty"`
 	PeakInUse    uint64  `json:"peak_in_use"`
+	OutsideRange uint64  `json:"outside_range,omitempty"`
 	Rate         float64 `json:"rate_per_s"`
 	Sustainable  float64 `json:"sustainable_per_s"`
 	ExhaustedIn  *int64  `json:"exhausted_in_ns,omitempty"`
