@@ -65,6 +65,7 @@ type sums struct {
 	halves    halves
 	flags     flagsOnly
 	seen      twice
+	endings   endings
 }
 
 // quality is the number of flows that have that reason to be trusted less.
@@ -161,6 +162,7 @@ func (s *sums) add(f *reassembly.Flow) {
 	s.halves.add(&f.Handshake)
 	s.flags.add(f)
 	s.seen.add(f)
+	s.endings.add(f)
 }
 
 // clone is a copy that goes on from here.
@@ -183,4 +185,5 @@ func (s *sums) plus(t *sums) {
 	s.halves.plus(t.halves)
 	s.flags.plus(t.flags)
 	s.seen.plus(&t.seen)
+	s.endings.plus(&t.endings)
 }

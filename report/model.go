@@ -34,6 +34,7 @@ type Report struct {
 	Groups   []Group          // the most harmful first
 	Tally    Tally            // of all findings
 	Rules    []string         // IDs of those that were run and are reported
+	NotAsked []string         // IDs of those that are not reported, because others were asked for
 	States   []States         // the sum over all hosts first
 	Asked    bool             // States were asked for: renderers for people print them
 	Series   *Series          // nil unless asked for
@@ -73,6 +74,7 @@ type Input struct {
 	Packets, NotTCP, Undecodable, KernelDrops uint64
 	BadChecksums                              uint64
 	Notes                                     []Note
+	DropsCounted                              bool // every source keeps an account of its drops
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
 }
 
@@ -86,12 +88,15 @@ type Health struct {
 	BadChecksums                              uint64
 	Notes                                     []Note
 	Incomplete                                bool // cut off, corrupted, drops or evictions
+	DropsCounted                              bool // KernelDrops is all: every source keeps an account
 	Vantage                                   Vantage
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
 
-	filter *flagsOnly // of the capture as a whole; nil for none
+	steppedBack bool // the clock did, by a millisecond or more
+	endings     endings
+	filter      *flagsOnly // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.

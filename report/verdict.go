@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -49,11 +48,12 @@ func (r *Report) verdict() []string {
 		}
 	}
 	switch {
-	case bad > 0:
-	case judged:
-		out = append(out, r.fine(remarks))
-	default:
-		out = append(out, "Nothing wrong was found in what can be seen.")
+	case bad == 0 && remarks > 0 && len(r.NotAsked) > 0:
+		out = append(out, r.tell(&rows[0]), capital(r.others())+".")
+	case bad == 0:
+		out = append(out, r.fine(judged, remarks))
+	case len(r.NotAsked) > 0:
+		out = append(out, capital(r.others())+".")
 	}
 	return out
 }
@@ -116,29 +116,6 @@ func there(percent uint64) string {
 }
 
 func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
-
-// fine says that nothing is wrong, and how the flows ended.
-func (r *Report) fine(remarks uint64) string {
-	n := &r.ByClose
-	var how []string
-	add := func(count uint64, what string) {
-		if count > 0 {
-			how = append(how, Count(count)+" "+what)
-		}
-	}
-	add(n[reassembly.CloseOrderly]+n[reassembly.CloseSimultaneous], "closed by FIN")
-	add(n[reassembly.CloseReset], "ended by RST")
-	add(n[reassembly.CloseRefused], "refused")
-	add(n[reassembly.CloseUnanswered], "unanswered")
-	add(n[reassembly.CloseFINUnacked], "with a FIN not acknowledged yet")
-	add(n[reassembly.CloseHalf], "closed by one side so far")
-	add(n[reassembly.CloseOpen], "still open")
-	s := fmt.Sprintf("No teardown problems in %s: %s.", Plural(r.Flows, "flow", "flows"), strings.Join(how, ", "))
-	if remarks > 0 {
-		s += " " + Plural(remarks, "remark", "remarks") + " below."
-	}
-	return s
-}
 
 // sentence tells a group, and the timer behind it.
 func (r *Report) sentence(g *Group) string {

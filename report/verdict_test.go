@@ -139,7 +139,7 @@ func TestVerdict(t *testing.T) {
 			r.ByClose[reassembly.CloseOrderly], r.ByClose[reassembly.CloseSimultaneous] = 1800, 80
 			r.ByClose[reassembly.CloseReset], r.ByClose[reassembly.CloseOpen] = 21, 3
 			return r
-		}(), "No teardown problems in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
+		}(), "No finding in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
 		{"several", reportOf(1904, leak), "10.0.0.1:80 did not answer the client's FIN on 212 of 1,904 flows, " +
 			"the longest for 8m41s. The kernel acknowledged each FIN; the application does not close."},
 		{"one", reportOf(7, single), "It did not answer."},
@@ -187,9 +187,10 @@ func TestVerdict(t *testing.T) {
 		{"one way", func() *Report {
 			r := reportOf(100)
 			r.Health.OneWay = 97
+			r.ByClose[reassembly.CloseFINUnacked] = 100
 			return r
 		}(), "Only one direction was captured on 97% of flows; teardown cannot be judged there. " +
-			"Nothing wrong was found in what can be seen."},
+			"No finding in what can be seen of 100 flows: 100 with a FIN not acknowledged yet."},
 		{"filtered", func() *Report {
 			r := reportOf(100, leak)
 			r.Health.Filtered = 100

@@ -30,7 +30,7 @@ func (p *pass) input() report.Input {
 	in := report.Input{
 		Meta: p.s.meta(), Sources: p.sources(), Start: p.first, Packets: p.packets,
 		NotTCP: st.NotTCP + st.Fragments + st.Quotes, Undecodable: st.Undecodable, BadChecksums: st.BadChecksums,
-		Damaged: len(p.in.failed) > 0, Notes: p.notes,
+		Damaged: len(p.in.failed) > 0, Notes: p.notes, DropsCounted: len(p.infos) > 0,
 	}
 	for _, err := range p.in.failed {
 		in.Notes = append(in.Notes, report.Note{Text: err.Error(), File: -1})
@@ -55,6 +55,7 @@ func (p *pass) sourceNotes(in *report.Input, file int, f *capture.Info) {
 		in.Notes = append(in.Notes, n)
 	}
 	in.KernelDrops += f.Drops
+	in.DropsCounted = in.DropsCounted && f.Counted
 	if f.Drops > 0 && len(p.infos) > 1 {
 		note(0, "%s dropped here", report.Plural(f.Drops, "packet was", "packets were"))
 	}

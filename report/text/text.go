@@ -263,15 +263,7 @@ func (p *page) frame(file int, frame uint64) string {
 // capture says what the input was good for.
 func (p *page) capture() {
 	h := &p.r.Health
-	parts := []string{"complete"}
-	if h.Incomplete {
-		parts[0] = "incomplete"
-	}
-	parts = append(parts, report.Count(h.KernelDrops)+" drops")
-	if v := h.Vantage.String(); v != "" {
-		parts = append(parts, v)
-	}
-	p.paragraph("  Capture: ", "    ", strings.Join(parts, ", ")+".")
+	p.paragraph("  Capture: ", "    ", p.r.Capture()+".")
 	for i, n := range h.Notes {
 		if i == notes && !p.o.All && len(h.Notes) > notes+1 {
 			p.line("    %d more remarks in the other reports.", len(h.Notes)-notes)
