@@ -33,6 +33,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	}
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.patterns(patterns, &ctx, end)
+	c.groups.doubts(&all.seen, in.Sources)
 	r.Ports = patterns.Ports(&ctx, end)
 	for i := range a.opt.Rules {
 		if a.opt.Rules[i].Muted {

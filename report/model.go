@@ -131,6 +131,7 @@ type Group struct {
 	clients hosts
 	onsets  bins
 	usual   *diagnose.Delays
+	doubt   string // a sentence on what speaks against the party, if anything
 }
 
 // Clients is how many client addresses the findings are about, and whether

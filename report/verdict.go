@@ -41,10 +41,12 @@ func (r *Report) verdict() []string {
 		case 1:
 			out = append(out, r.tell(row))
 			out = append(out, row.why()...)
+			out = append(out, row.doubts()...)
 			more, linked := r.linked(row)
 			out, told, worst = append(out, more...), linked, row
 		case 2:
 			out = append(out, r.also(row, worst))
+			out = append(out, row.doubts()...)
 		}
 	}
 	switch {
@@ -123,6 +125,9 @@ func (r *Report) sentence(g *Group) string {
 		Confidence: g.Confidence, Counts: g.Counts, First: g.First, Last: g.Last, Longest: g.Longest,
 		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
 	s := r.tell(&row)
+	for _, d := range row.doubts() {
+		s += " " + d
+	}
 	for _, part := range []func(*Row) (string, *Group){(*Row).usual, r.timer} {
 		if more, _ := part(&row); more != "" {
 			s += " " + more
@@ -256,6 +261,14 @@ func (row *Row) why() []string {
 		return []string{fill(s, side)}
 	}
 	return nil
+}
+
+// doubts is what speaks against the party. A single finding says it itself.
+func (row *Row) doubts() []string {
+	if row.Group.doubt == "" || len(row.Services) == 1 && row.Group.Count == 1 {
+		return nil
+	}
+	return []string{row.Group.doubt}
 }
 
 // fill puts the other end into a phrase about one.
