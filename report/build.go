@@ -166,8 +166,12 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	if s := all.seen.words(); s != "" {
 		r.note("%s", s)
 	}
-	if h.Midstream > 0 {
-		r.note("%s before the capture did", Plural(h.Midstream, "flow began", "flows began"))
+	if n := h.Midstream - h.endings.oneSaid; n > 0 {
+		r.note("%s before the capture did", Plural(n, "flow began", "flows began"))
+	}
+	if n := h.endings.oneSaid; n > 0 {
+		r.note("no SYN was seen of %s on which one side alone spoke: a probe, or a connection from before the capture",
+			Plural(n, "flow", "flows"))
 	}
 	if h.AckedUnseen > 0 {
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))

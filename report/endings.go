@@ -12,6 +12,7 @@ type endings struct {
 	unopened uint64 // open by name, and the handshake was not completed
 	unheard  uint64 // open by name, and one side sent nothing
 	lone     uint64 // a SYN-ACK of which the SYN was not seen, and nothing after it
+	oneSaid  uint64 // mid-stream by name, and only one side spoke, but for RSTs
 	repeats  uint64 // of segments in flows of one direction,
 	vain     uint64 // and the flows that hold them
 }
@@ -23,6 +24,9 @@ func (n *endings) add(f *reassembly.Flow) {
 		n.vain++
 	}
 	h := &f.Handshake
+	if f.Midstream && !(a.Sent && b.Sent) {
+		n.oneSaid++
+	}
 	if h.SYNACKRef != 0 && h.FirstSYNRef == 0 && f.Endpoint(f.Client).Packets == f.Endpoint(f.Client).RST {
 		n.lone++
 	}
@@ -39,6 +43,7 @@ func (n *endings) add(f *reassembly.Flow) {
 
 func (n *endings) plus(o *endings) {
 	n.unopened, n.unheard = n.unopened+o.unopened, n.unheard+o.unheard
+	n.oneSaid += o.oneSaid
 	n.lone, n.repeats, n.vain = n.lone+o.lone, n.repeats+o.repeats, n.vain+o.vain
 }
 

@@ -124,6 +124,7 @@ func (r *Report) sentence(g *Group) string {
 	row := Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service},
 		Confidence: g.Confidence, Counts: g.Counts, First: g.First, Last: g.Last, Longest: g.Longest,
 		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
+	row.measure(g)
 	s := r.tell(&row)
 	for _, d := range row.doubts() {
 		s += " " + d
@@ -161,11 +162,11 @@ func (r *Report) tell(row *Row) string {
 		}
 		return capital(fmt.Sprintf("%son %s%s%s %s%s%s.", perhaps, flows, from, row.to(" to "), p.saw, by(row.Who), how))
 	case side == "client" && only:
-		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, who, fill(p.did, side), flows, row.to(" to "), how)
+		return fmt.Sprintf("%s%s %s%s.", perhaps, who, row.did(p, side, flows+row.to(" to ")), how)
 	case side == "client":
-		return capital(fmt.Sprintf("%s%s%s %s on %s%s.", perhaps, who, row.to(" of "), fill(p.did, side), flows, how))
+		return capital(fmt.Sprintf("%s%s%s %s%s.", perhaps, who, row.to(" of "), row.did(p, side, flows), how))
 	}
-	return capital(fmt.Sprintf("%s%s %s on %s%s.", perhaps, row.server(), fill(p.did, side), flows, how))
+	return capital(fmt.Sprintf("%s%s %s%s.", perhaps, row.server(), row.did(p, side, flows), how))
 }
 
 // also tells a row after the worst one. Where both are about the same clients it
@@ -178,7 +179,28 @@ func (r *Report) also(row, worst *Row) string {
 		return r.tell(row)
 	}
 	p := phraseFor(row.Rule)
-	return fmt.Sprintf("They also %s on %s%s.", fill(p.did, "client"), Plural(row.FlowCount, "flow", "flows"), r.course(row, p))
+	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), r.course(row, p))
+}
+
+// did is what an endpoint did, on the flows given.
+func (row *Row) did(p phrase, side, flows string) string {
+	s := fill(p.did, side)
+	if !strings.Contains(s, "{flows}") {
+		s += " on {flows}"
+	}
+	return strings.NewReplacer("{flows}", flows, "{typical}", row.typical()).Replace(s)
+}
+
+// typical is what the findings measured: "about 2 s", or "2 s to 30 s".
+func (row *Row) typical() string {
+	a, b := diagnose.Tenths(row.shortest), diagnose.Tenths(row.longest)
+	switch {
+	case row.longest == 0:
+		return "a constant time"
+	case a == b:
+		return "about " + a
+	}
+	return a + " to " + b
 }
 
 // course tells since when a row's phenomenon occurs, how fast it grows, how much
@@ -244,9 +266,9 @@ func (row *Row) to(words string) string {
 func by(p diagnose.Party) string {
 	switch p {
 	case diagnose.Path:
-		return " (by the path)"
+		return " (lost on the path)"
 	case diagnose.Middlebox:
-		return " (by a middlebox)"
+		return " (a middlebox did)"
 	}
 	return ""
 }
@@ -258,7 +280,11 @@ func (row *Row) why() []string {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {
-		return []string{fill(s, side)}
+		unless := ""
+		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
+			unless = "unless its own FIN was lost before the tap, "
+		}
+		return []string{strings.ReplaceAll(fill(s, side), "{unless}", unless)}
 	}
 	return nil
 }

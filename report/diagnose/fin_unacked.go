@@ -49,9 +49,9 @@ What it usually is
 What to do
   Capture near the other end at the same time: the FIN arrives there or it does
   not. Look for a stateful device on the way with a short idle time.
-  The sysctl tcp_orphan_retries bounds the repetitions once the socket is
-  closed. Its default of 0 does not mean none: Linux takes it as 8 for a peer
-  that it can reach.
+  The sysctl tcp_orphan_retries bounds the repetitions once the application has
+  closed. Its default is no ban on them: on Linux tcp_orphan_retries=0 means 8
+  for a peer that can be reached.
 
 What would prove it
   A capture at the other end that shows the FIN arriving and no answer leaving

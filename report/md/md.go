@@ -102,7 +102,7 @@ func (d *document) table(list []report.Row) {
 	if !d.clock.Epoch && !d.clock.Relative {
 		zone = " (" + d.clock.ZoneName(d.r.Start) + ")"
 	}
-	d.line("| finding | severity | flows | who | sure | first seen%s | example | frames |", zone)
+	d.line("| finding | severity | flows | who | sure | first seen%s | worst | its frames |", zone)
 	d.line("|---|---|---:|---|---|---|---|---|")
 	for i := range list[:min(len(list), rows)] {
 		row := &list[i]
