@@ -71,6 +71,7 @@ func TestNotOpen(t *testing.T) {
 	deaf := both(reassembly.Unseen)
 	deaf.Ends[1] = reassembly.Endpoint{}
 	deaf.Quality, deaf.Ends[0].Retransmits = reassembly.QualityOneWay, 5
+	deaf.Midstream = true
 	backscatter := both(reassembly.Incomplete)
 	backscatter.Ends[0] = reassembly.Endpoint{}
 	backscatter.Handshake.SYNACKRef = tcp.Ref(0, 1)
@@ -91,7 +92,7 @@ func TestNotOpen(t *testing.T) {
 	part.add(backscatter)
 	sum.plus(&part)
 	sum.plus(&part)
-	if want := (endings{unopened: 2, unheard: 2, lone: 2, repeats: 10, vain: 2}); sum != want {
+	if want := (endings{unopened: 2, unheard: 2, lone: 2, repeats: 10, vain: 2, oneSaid: 2}); sum != want {
 		t.Errorf("%+v, want %+v", sum, want)
 	}
 }

@@ -55,3 +55,54 @@ func TestBehindATranslator(t *testing.T) {
 		}
 	}
 }
+
+// told is the text report of a transcript.
+func told(t *testing.T, transcript string) reported {
+	t.Helper()
+	s, err := scenario.Parse("told", strings.NewReader(transcript))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render(t, s)
+}
+
+// A FIN, a NULL and an Xmas probe began no connection before the capture.
+func TestProbesDidNotBeginBefore(t *testing.T) {
+	r := told(t, "0.0  C:1 > S F 1:1(0) noopts\n0.1 C:2 > S none 1:1(0) noopts\n0.2 C:3 > S FPU 1:1(0) noopts\n"+
+		"0.3 C:4 > S . 1:1(0) ack 1\n0.4 S > C:4 . 1:1(0) ack 1\n9.0 end\n")
+	if !strings.Contains(r.text, "no SYN was seen of 3 flows on which one side alone spoke") || !strings.Contains(r.text, "1 flow began before the capture did") {
+		t.Error(r.text)
+	}
+}
+
+// A probe of a closed window is not called a keepalive, and one after the window
+// opened again is.
+func TestWindowProbes(t *testing.T) {
+	r := told(t, `0.000  S > C  P.  1:101(100)  ack 1
+0.010  C > S  .   1:1(0)      ack 101 win=0
+3.400  S > C  .   100:100(0)  ack 1
+3.410  C > S  .   1:1(0)      ack 101 win=0
+10.20  S > C  .   100:100(0)  ack 1
+10.21  C > S  .   1:1(0)      ack 101 win=0
+23.70  S > C  .   100:100(0)  ack 1
+23.71  C > S  .   1:1(0)      ack 101 win=0
+60.00  end
+`)
+	if !strings.Contains(r.text, "(window probe)") || strings.Contains(r.text, "(keepalive)") || !strings.Contains(r.text, "through 3 probes") {
+		t.Error(r.text)
+	}
+}
+
+// A timer is named by its length, once.
+func TestTimerIsNamed(t *testing.T) {
+	for _, name := range []string{"idle-timeout-close/stale-pool.txt", "idle-timeout-close/keep-alive.txt"} {
+		r := reportOf(t, name)
+		g := r.line("group", "idle-timeout-close")
+		if g == nil {
+			t.Fatalf("%s: none", name)
+		}
+		if v := g["verdict"].(string); !strings.Contains(v, "connections after about ") || strings.Contains(v, "the longest for") || strings.Contains(v, "notice") {
+			t.Errorf("%s: %q", name, v)
+		}
+	}
+}
