@@ -210,7 +210,7 @@ const (
 var markNames = [...]string{
 	SYNAgain: "SYN again", SYNACKAgain: "SYN-ACK again", FINAgain: "FIN again",
 	FINAckedAgain: "FIN acknowledged again", DataAfterFIN: "data after the peer's FIN",
-	DataAck: "data after its own FIN acknowledged", RSTSent: "RST",
+	DataAck: "data acknowledged after its FIN", RSTSent: "RST",
 	RSTInexact: "RST in the window but not exact", RSTIgnored: "RST out of the window",
 	SYNOnLive: "SYN on a live connection", ChallengeACK: "challenge ACK",
 	BadSYNACK: "SYN-ACK for what was not sent", ICMPError: "ICMP error", Stray: "stray segment",

@@ -112,8 +112,8 @@ func (x *refuted) words(files bool) string {
 		frame = "frame " + c.ref.String()
 	}
 	t := x.there
-	return fmt.Sprintf("the %s's %s did pass the tap between %s and %s (%s), on the other side of an address translation that did not hand it on",
-		who, kind, t.tuple.End(t.opener), t.tuple.End(t.opener.Other()), frame)
+	return fmt.Sprintf("the %s's %s passed the tap behind an address translation (%s, between %s and %s), which did not hand it on",
+		who, kind, frame, t.tuple.End(t.opener), t.tuple.End(t.opener.Other()))
 }
 
 // doubtWords tells of how many flows the other side disproves the finding.
@@ -123,9 +123,9 @@ func doubtWords(list []refuted, more, files bool) string {
 		few = "at least "
 	}
 	if n := uint64(len(list)); n > 1 {
-		return fmt.Sprintf("That speaks against it on %s%s: %s.", few, Plural(n, "flow", "flows"), list[0].words(files))
+		return fmt.Sprintf("But on %s%s %s.", few, Plural(n, "flow", "flows"), list[0].words(files))
 	}
-	return capital(list[0].words(files)) + "."
+	return "But " + list[0].words(files) + "."
 }
 
 // lower makes one finding of a severity and confidence a possible one.

@@ -23,9 +23,9 @@ func TestDoubt(t *testing.T) {
 		doubt                       string
 	}{
 		{0, 2, 1, 3, 0, ""},
-		{1, 0, 0, 0, 1, "The server's FIN did pass the tap between 10.0.0.1:4000 and 198.51.100.7:80 (frame 9), on the other side of an address translation that did not hand it on."},
-		{2, 0, 1, 0, 3, "That speaks against it on 2 flows: the server's FIN did pass the tap"},
-		{1, 2, 1, 3, 1, "The server's FIN did pass the tap"},
+		{1, 0, 0, 0, 1, "But the server's FIN passed the tap behind an address translation (frame 9, between 10.0.0.1:4000 and 198.51.100.7:80), which did not hand it on."},
+		{2, 0, 1, 0, 3, "But on 2 flows the server's FIN passed the tap"},
+		{1, 2, 1, 3, 1, "But the server's FIN passed the tap"},
 	} {
 		s := newGroups(&Options{ListFindings: true})
 		var w twice
@@ -74,7 +74,7 @@ func TestDoubt(t *testing.T) {
 		list, _ := s.findings()
 		told := 0
 		for i := range list {
-			if strings.Contains(list[i].Verdict, "; but the server's FIN did pass") {
+			if strings.Contains(list[i].Verdict, "; but the server's FIN passed") {
 				told++
 				if list[i].Confidence != diagnose.Possible {
 					t.Errorf("%+v: %s", c, list[i].Confidence)

@@ -282,7 +282,7 @@ func (row *Row) why() []string {
 	if s := phraseFor(row.Rule).why; s != "" {
 		unless := ""
 		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
-			unless = "unless its own FIN was lost before the tap, "
+			unless = "unless the FIN that answers was lost before the tap, "
 		}
 		return []string{strings.ReplaceAll(fill(s, side), "{unless}", unless)}
 	}

@@ -25,13 +25,12 @@ type Options struct {
 }
 
 const (
-	width  = 80
-	height = 24
-	rows   = 4 // of findings on the first screen,
-	// leastRows are shown however full it is
-	leastRows = 2
-	notes     = 3 // on the capture
-	hosts     = 8 // of the state table
+	width   = 80
+	height  = 24
+	rows    = 4 // of findings on the first screen,
+	fewRows = 2 // to which remarks give way, and no further ones
+	notes   = 3 // on the capture
+	hosts   = 8 // of the state table
 )
 
 // Write prints r.
@@ -73,32 +72,35 @@ func (p *page) screen(list []report.Row) {
 // is left to take.
 func (p *page) shorten(n int) bool {
 	switch {
-	case min(p.rows, n) > leastRows:
+	case min(p.rows, n) > fewRows:
 		p.rows = min(p.rows, n) - 1
-	case min(p.notes, len(p.r.Health.Notes)) > 1:
+	case min(p.notes, len(p.r.Health.Notes)) > 0:
 		p.notes = min(p.notes, len(p.r.Health.Notes)) - 1
+	case !p.terse:
+		p.terse = true
+	case min(p.rows, n) > 1:
+		p.rows = 1
 	default:
 		return false
 	}
 	return true
 }
 
-// leastRungs is how much of the example is drawn however full the screen is.
-const leastRungs = 2
+// leastRungs is how much of the example is drawn however full the screen is, up to
+// mostEvidence where so many packets are evidence.
+const (
+	leastRungs   = 2
+	mostEvidence = 4
+)
 
 // example shows the worst flow of a group in about n lines.
 func (p *page) example(g *report.Group, n int) {
-	const around = 5 // blank, title, a pause, the end, Wireshark's filter
-	whole := &page{r: p.r}
-	if g.FlowCount == 1 {
-		whole.remarks(g, 0)
-	}
-	drawn := p.r.Draw(g, p.clock, max(n-around-len(whole.lines), leastRungs))
 	f := g.Flow
 	worst := ""
 	if g.FlowCount > 1 {
 		worst = ", worst"
 	}
+	before := len(p.lines)
 	p.line("")
 	what, who := "  "+g.Rule+worst+":", fmt.Sprintf(" client %s  server %s", f.Addr(f.Client), f.Addr(f.Server()))
 	if len(what)+len(who) > width {
@@ -106,12 +108,31 @@ func (p *page) example(g *report.Group, n int) {
 		what = "   "
 	}
 	p.line("%s%s", what, who)
+	n -= len(p.lines) - before + 1 // the filter
+	least := min(max(len(g.Example.Evidence), leastRungs), mostEvidence)
+	room := max(n-p.told(g), least)
+	rungs := room
+	drawn := p.r.Draw(g, p.clock, rungs)
+	for len(drawn) > room && rungs > least { // pauses take lines too
+		rungs--
+		drawn = p.r.Draw(g, p.clock, rungs)
+	}
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
-	p.remarks(g, n-around-len(drawn)+1)
+	p.remarks(g, n-len(drawn))
 	const intro = "  Wireshark: "
 	p.line("%s%s", intro, diagnose.ShortFilter(f, width-len(intro)))
+}
+
+// told is how many lines the remarks on a flow take that are told in any case.
+func (p *page) told(g *report.Group) int {
+	if g.FlowCount > 1 || p.terse {
+		return 0
+	}
+	whole := &page{r: p.r}
+	whole.remarks(g, 0)
+	return len(whole.lines)
 }
 
 // remarks tells what else the flow shows. Of one flow among several only what
@@ -120,7 +141,7 @@ func (p *page) remarks(g *report.Group, n int) {
 	for _, s := range g.Remarks {
 		before := len(p.lines)
 		p.paragraph("  - ", "    ", s)
-		if n -= len(p.lines) - before; n < 0 && g.FlowCount > 1 {
+		if n -= len(p.lines) - before; n < 0 && (g.FlowCount > 1 || p.terse) {
 			p.lines = p.lines[:before]
 			return
 		}
@@ -135,6 +156,7 @@ type page struct {
 	lines []string
 	// how much of them is shown
 	rows, notes int
+	terse       bool // remarks on the example only as far as they fit
 }
 
 func (p *page) line(format string, args ...any) {
@@ -297,7 +319,11 @@ func (p *page) capture() {
 	p.paragraph("  Capture: ", "    ", p.r.Capture()+".")
 	for i, n := range h.Notes {
 		if i == p.notes && !p.o.All && len(h.Notes) > p.notes+1 {
-			p.line("    %d more remarks in the other reports.", len(h.Notes)-p.notes)
+			more := " more"
+			if i == 0 {
+				more = ""
+			}
+			p.line("    %d%s remarks in the other reports.", len(h.Notes)-p.notes, more)
 			break
 		}
 		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
