@@ -264,10 +264,7 @@ func (row *Row) to(words string) string {
 
 // by names a party that is no endpoint.
 func by(p diagnose.Party) string {
-	switch p {
-	case diagnose.Path:
-		return " (lost on the path)"
-	case diagnose.Middlebox:
+	if p == diagnose.Middlebox {
 		return " (a middlebox did)"
 	}
 	return ""

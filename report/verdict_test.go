@@ -176,7 +176,7 @@ func TestVerdict(t *testing.T) {
 		{"partly possible", reportOf(7, unsure(leak, 200, 12)),
 			"10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows (12 of them possibly), the longest for 8m41s. "},
 		{"possibly nobody", reportOf(7, unsure(by(diagnose.Path, netip.Addr{}), 0, 3)),
-			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (lost on the path)."},
+			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST."},
 		{"unknown rule", reportOf(7, Group{Rule: "new-rule", Who: diagnose.ServerHost, Service: service, Count: 2}),
 			"10.0.0.1:80 caused new-rule on 2 of 7 flows."},
 		{"remarks", func() *Report {

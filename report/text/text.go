@@ -37,7 +37,7 @@ const (
 func Write(w io.Writer, r *report.Report, o Options) error {
 	list := r.Rows()
 	p := &page{r: r, o: o, clock: o.Clock.For(r), rows: rows, notes: notes}
-	for p.screen(list); !o.All && len(p.lines) > height && p.shorten(len(list)); {
+	for p.screen(list); !o.All && len(p.lines) > height && p.shorten(list); {
 		p.screen(list)
 	}
 	if o.All {
@@ -68,18 +68,24 @@ func (p *page) screen(list []report.Row) {
 	p.lines = append(p.lines, foot.lines...)
 }
 
-// shorten takes a line from what there is most of, of n rows; false when nothing
-// is left to take.
-func (p *page) shorten(n int) bool {
+// shorten takes a line from what there is most of; false when nothing is left to
+// take. The row of the example stays.
+func (p *page) shorten(list []report.Row) bool {
+	n, least := len(list), 1
+	for i := range list {
+		if list[i].Group == report.Example(list) {
+			least = i + 1
+		}
+	}
 	switch {
-	case min(p.rows, n) > fewRows:
+	case min(p.rows, n) > max(fewRows, least):
 		p.rows = min(p.rows, n) - 1
 	case min(p.notes, len(p.r.Health.Notes)) > 0:
 		p.notes = min(p.notes, len(p.r.Health.Notes)) - 1
 	case !p.terse:
 		p.terse = true
-	case min(p.rows, n) > 1:
-		p.rows = 1
+	case min(p.rows, n) > least:
+		p.rows = least
 	default:
 		return false
 	}
@@ -316,14 +322,16 @@ func (p *page) frame(file int, frame uint64) string {
 // capture says what the input was good for.
 func (p *page) capture() {
 	h := &p.r.Health
-	p.paragraph("  Capture: ", "    ", p.r.Capture()+".")
+	words := p.r.Capture()
+	if n := len(h.Notes); n > 1 && p.notes == 0 && !p.o.All {
+		words += fmt.Sprintf("; %d remarks in the other reports", n)
+	}
+	p.paragraph("  Capture: ", "    ", words+".")
 	for i, n := range h.Notes {
 		if i == p.notes && !p.o.All && len(h.Notes) > p.notes+1 {
-			more := " more"
-			if i == 0 {
-				more = ""
+			if i > 0 {
+				p.line("    %d more remarks in the other reports.", len(h.Notes)-p.notes)
 			}
-			p.line("    %d%s remarks in the other reports.", len(h.Notes)-p.notes, more)
 			break
 		}
 		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
