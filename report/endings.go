@@ -27,7 +27,8 @@ func (n *endings) add(f *reassembly.Flow) {
 	if f.Midstream && !(a.Sent && b.Sent) {
 		n.oneSaid++
 	}
-	if h.SYNACKRef != 0 && h.FirstSYNRef == 0 && f.Endpoint(f.Client).Packets == f.Endpoint(f.Client).RST {
+	if client, server := f.Endpoint(f.Client), f.Endpoint(f.Server()); h.SYNACKRef != 0 && h.FirstSYNRef == 0 &&
+		client.Packets == client.RST && server.Packets == server.SYN+server.RST {
 		n.lone++
 	}
 	if f.Close != reassembly.CloseOpen {

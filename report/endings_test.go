@@ -69,12 +69,15 @@ func TestNotOpen(t *testing.T) {
 		return f
 	}
 	deaf := both(reassembly.Unseen)
-	deaf.Ends[1] = reassembly.Endpoint{}
-	deaf.Quality, deaf.Ends[0].Retransmits = reassembly.QualityOneWay, 5
+	deaf.Ends[0] = reassembly.Endpoint{}
+	deaf.Ends[1].Packets, deaf.Ends[1].SYN = 7, 1
+	deaf.Quality, deaf.Ends[1].Retransmits = reassembly.QualityOneWay, 5
 	deaf.Midstream = true
 	backscatter := both(reassembly.Incomplete)
 	backscatter.Ends[0] = reassembly.Endpoint{}
+	backscatter.Ends[1].SYN = 1
 	backscatter.Handshake.SYNACKRef = tcp.Ref(0, 1)
+	deaf.Handshake.SYNACKRef = tcp.Ref(0, 1) // and more than that was heard of the server
 	for want, f := range map[string]*reassembly.Flow{
 		"No teardown problems in 1 flow: 1 still open.":     both(reassembly.Complete),
 		"No finding in 1 flow: 1 not seen to open.":         both(reassembly.Incomplete),

@@ -185,7 +185,7 @@ func pieces(t *testing.T, file string, n int) []string {
 		frames = append(frames, scenario.Frame{At: f.At, Data: bytes.Clone(f.Data), Len: int(f.WireLen)})
 	}
 	info := src.Info()
-	if len(frames) < n || info.End != 0 || info.Others > 0 || info.Damage != nil {
+	if len(frames) < n || info.End != 0 || info.Others > 0 || info.Damage != nil || info.Counted {
 		return nil
 	}
 	var out []string

@@ -89,6 +89,9 @@ func TestDisplayFilter(t *testing.T) {
 	if have := displayFilter(f); have != want {
 		t.Errorf("%s\nwant\n%s", have, want)
 	}
+	if f.Last = f.First; !strings.HasSuffix(displayFilter(f), " && frame.number==1") {
+		t.Error(displayFilter(f))
+	}
 	f.Last = tcp.Ref(1, 3) // another file counts its own frames
 	if have := displayFilter(f); strings.Contains(have, "frame") {
 		t.Error(have)

@@ -63,8 +63,11 @@ func displayFilter(f *reassembly.Flow) string {
 		ip = "ipv6.addr"
 	}
 	out := fmt.Sprintf("%s==%s && %s==%s && tcp.port==%d && tcp.port==%d", ip, a.Addr(), ip, b.Addr(), a.Port(), b.Port())
-	if f.First.File() == f.Last.File() {
-		out += fmt.Sprintf(" && frame.number in {%d..%d}", f.First.Frame(), f.Last.Frame())
+	switch first, last := f.First, f.Last; {
+	case first == last:
+		out += fmt.Sprintf(" && frame.number==%d", first.Frame())
+	case first.File() == last.File():
+		out += fmt.Sprintf(" && frame.number in {%d..%d}", first.Frame(), last.Frame())
 	}
 	return out
 }

@@ -82,7 +82,7 @@ func (p *page) shorten(list []report.Row) bool {
 		p.rows = min(p.rows, n) - 1
 	case min(p.notes, len(p.r.Health.Notes)) > 0:
 		p.notes = min(p.notes, len(p.r.Health.Notes)) - 1
-	case !p.terse:
+	case !p.terse && n > 1: // else they are all that there is to tell
 		p.terse = true
 	case min(p.rows, n) > least:
 		p.rows = least
