@@ -58,6 +58,26 @@ func addr(s string) (a [16]byte) {
 	return a
 }
 
+// Of a flow that was judged early nobody knows whether it is still so.
+func TestJudgedEarlyIsNotStillSo(t *testing.T) {
+	rules := []Rule{{ID: "x", Severity: Error, Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
+		emit(Finding{Confidence: Likely, Censored: true, Client: f.Addr(f.Client), Service: f.Addr(f.Server())})
+	}}}
+	for ended, want := range map[reassembly.Ending]bool{reassembly.EndInput: true, reassembly.EndEvicted: false} {
+		f := flow("192.0.2.9", "192.0.2.1")
+		f.Ended = ended
+		n := 0
+		Judge(&Context{}, rules, f, func(d Finding) {
+			if n++; d.Censored != want {
+				t.Errorf("%v: censored is %v", ended, d.Censored)
+			}
+		})
+		if n != 1 {
+			t.Errorf("%d findings", n)
+		}
+	}
+}
+
 // A filter that is to fit names as much of the flow as there is room for.
 func TestShortFilter(t *testing.T) {
 	v4, v6 := flow("192.0.2.9", "192.0.2.1"), flow("2001:db8::1", "2001:db8::2")
