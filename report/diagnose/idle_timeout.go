@@ -324,7 +324,7 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 		owner = k.addr().String()
 	}
 	d.Typical = mean
-	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s; %s connections); the timer is the %s's",
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s%s connections); the timer is the %s's",
 		owner, did, Tenths(mean), spread(best.shortest, best.longest), count(best.n), name)
 	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, Tenths(mean)), best.harmed
 	if who := knownTimer(mean); who != "" {
@@ -338,12 +338,12 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	return d, true
 }
 
-// spread is "each 30 s", or "29.9 s to 30.1 s".
+// spread is "29.9 s to 30.1 s; ", or "" where that is one length.
 func spread(shortest, longest int64) string {
 	if a, b := Span(shortest), Span(longest); a != b {
-		return a + " to " + b
+		return a + " to " + b + "; "
 	}
-	return "each " + Span(shortest)
+	return ""
 }
 
 // knownTimer names who is known to have a default near a length in ns, "" if
