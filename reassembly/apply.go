@@ -323,6 +323,9 @@ func (t *Table) settle(i uint32, e *entry) {
 	}
 	e.bits |= flowDone
 	if !e.has(flowInWheel) {
+		if t.wheel.crowded(t.index.count) {
+			t.wheel.compact(t)
+		}
 		t.wheel.add(i, e, t.retain)
 	}
 }

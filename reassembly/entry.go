@@ -19,7 +19,7 @@ type entry struct {
 	logHead, logTail uint32
 	extra            uint32
 	logLen           uint16 // octets
-	incarnation      uint16
+	incarnation      uint16 // 0 when the entry is free
 	bits             flowBits
 	marks            uint8    // in the log
 	steps            uint8    // in the log
@@ -80,6 +80,7 @@ type end struct {
 	state   fsm.State
 	wscale  uint8
 	ttl     uint8
+	met     uint8 // the events of which a step was presumed, by proofBit
 }
 
 type endBits uint32
@@ -99,7 +100,7 @@ const (
 	halfAlive      // it acknowledged new payload after its own FIN
 	dataAfterFIN   // it sent payload after it had acknowledged the peer's FIN
 	timedOut       // closed by a timer and not by a packet
-	hasTS          // its last segment carried timestamps
+	hasTS          // it sent timestamps
 	hasTSSYN       // tsSYN is known
 	hasRecent      // recent is known
 	sentPlain      // it sent anything but SYN, SYN-ACK and RST
@@ -123,6 +124,9 @@ const (
 )
 
 func (d *end) has(b endBits) bool { return d.bits&b != 0 }
+
+// meeting is the bit of end.met for an event that can be presumed.
+func meeting(on fsm.Event) uint8 { return uint8(presumption(on) / presumedSYN) }
 
 // presumption is the bit that an event leaves while it waits for proof.
 func presumption(on fsm.Event) endBits {

@@ -73,11 +73,7 @@ type icmpError struct {
 
 // extra is the side table's record of e, made when first needed.
 func (t *Table) extra(e *entry) *extra {
-	if e.extra == 0 {
-		e.extra = t.extras.alloc()
-		*t.extras.get(e.extra) = extra{}
-	}
-	return t.extras.get(e.extra)
+	return made(&t.extras, &e.extra)
 }
 
 // side is the part of extra that belongs to one side, made when first needed.

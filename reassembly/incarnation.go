@@ -96,9 +96,16 @@ func isLate(e *entry, s *tcp.Segment) bool {
 // maxPending bounds the SYNs held for one flow; further ones are repetitions.
 const maxPending = 8
 
+// maxHolding bounds the flows of a table for which SYNs are held. A SYN beyond
+// that is believed to belong to the connection that is there.
+const maxHolding = 256
+
 // hold keeps a SYN on a live connection until it is answered.
 func (t *Table) hold(i uint32, e *entry, s *tcp.Segment) {
 	list := t.pending[i]
+	if len(list) == 0 && len(t.pending) >= maxHolding {
+		return
+	}
 	if len(list) > 0 && (list[0].Seq != s.Seq || list[0].From != s.From) {
 		list = list[:0]
 	}
@@ -131,7 +138,7 @@ func (t *Table) takeOver(i uint32, hash uint64, s *tcp.Segment) uint32 {
 	e := t.entries.get(i)
 	d := e.end(list[0].From)
 	d.packets -= uint32(len(list))
-	d.syn -= uint8(len(list))
+	d.syn -= uint8(len(list)) // a counter that spilled is far above maxPending
 	t.reuse(i, &list[0])
 	n := t.create(hash, &list[0], false)
 	for k := range list {

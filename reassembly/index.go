@@ -1,7 +1,7 @@
 package reassembly
 
-// index finds entries by hash: open addressing with linear probing over slots
-// of 8 octets, each the upper half of a hash and an entry's index. A Go map of
+// index finds flows by hash: open addressing with linear probing over slots
+// of 8 octets, each the upper half of a hash and the index of an entry or an opening. A Go map of
 // pointers costs twice the memory and a mark phase of half a second at two
 // million flows; this costs the collector nothing.
 type index struct {

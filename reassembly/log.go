@@ -2,6 +2,7 @@ package reassembly
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -28,6 +29,10 @@ const (
 	whoBasis   = 0x70
 	whoRetired = 0x80 // disproved: shown, but no longer believed
 )
+
+// presumedForGood is the basis of a presumed step after which another one on the
+// same event was presumed: whether that waits for proof says nothing of this one.
+const presumedForGood fsm.Basis = 7
 
 // A record with basis 0 is tentative: a server's step that its answer will
 // confirm, kept at the place of the SYN. It is not shown.
@@ -82,6 +87,13 @@ type block struct {
 // blockSize is chosen by what ordinary flows need in all: about 45 octets for
 // the handshake, 120 at the end.
 const blockSize = 44
+
+// stepped counts a step. Beyond the maximum none is taken back.
+func (e *entry) stepped() {
+	if e.steps < math.MaxUint8 {
+		e.steps++
+	}
+}
 
 // A flow's log is bounded: beyond these, marks are only counted elsewhere, and
 // steps are no longer taken back (so that no more than the machine's few
@@ -193,12 +205,32 @@ func (t *Table) story(e *entry) []record {
 func (e *entry) confirmed(recs []record) {
 	for i := range recs {
 		r := &recs[i]
-		if !r.believed() || r.basis() != fsm.Presumed {
+		switch {
+		case r.basis() == presumedForGood:
+			r.setBasis(fsm.Presumed)
+			continue
+		case !r.believed() || r.basis() != fsm.Presumed:
 			continue
 		}
 		if waits := presumption(r.on()); waits != 0 && !e.end(r.side()).has(waits) {
 			r.setBasis(fsm.Seen)
 		}
+	}
+}
+
+// settleBasis fixes what is known by now of the steps of a side on an event,
+// because the mark of what waits for proof is to stand for another step.
+func (t *Table) settleBasis(e *entry, side tcp.Side, on fsm.Event) {
+	recs := t.story(e)
+	for i := range recs {
+		r := &recs[i]
+		if !r.is(side, on) || r.basis() != fsm.Presumed && r.basis() != fsm.Seen {
+			continue
+		}
+		if r.basis() == fsm.Presumed {
+			r.setBasis(presumedForGood)
+		}
+		t.patch(e, r)
 	}
 }
 
@@ -246,6 +278,9 @@ func (t *Table) move(e *entry, side tcp.Side, on fsm.Event, basis fsm.Basis, s *
 	if to == d.state {
 		return true
 	}
+	if basis == fsm.Presumed && d.met&meeting(on) != 0 {
+		t.settleBasis(e, side, on)
+	}
 	r := newRecord(uint8(on), side, basis, s)
 	from := d.state
 	if on == fsm.RecvSYN && from == fsm.Closed {
@@ -253,9 +288,10 @@ func (t *Table) move(e *entry, side tcp.Side, on fsm.Event, basis fsm.Basis, s *
 	}
 	r.states = uint8(from)<<4 | uint8(to)
 	t.append(e, r)
-	e.steps++
+	e.stepped()
 	if basis == fsm.Presumed {
 		d.bits |= presumption(on)
+		d.met |= meeting(on)
 	}
 	t.enter(e, side, to, r.at)
 	return true
@@ -289,11 +325,11 @@ func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, w
 	}
 	d := e.end(side)
 	t.retire(e, wrong)
-	d.bits &^= presumption(on)
+	t.forget(e, side, on)
 	for _, also := range with {
 		if r := t.latest(e, side, also); r != nil {
 			t.retire(e, r)
-			d.bits &^= presumption(also)
+			t.forget(e, side, also)
 		}
 	}
 	to := t.replay(e, side, nil)
@@ -303,9 +339,18 @@ func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, w
 	r := newRecord(uint8(fsm.Revise), side, fsm.Revised, s)
 	r.states = uint8(d.state)<<4 | uint8(to)
 	t.append(e, r)
-	e.steps++
+	e.stepped()
 	t.enter(e, side, to, s.At)
 	return true
+}
+
+// forget says that what waits for proof on an event is disproved.
+func (t *Table) forget(e *entry, side tcp.Side, on fsm.Event) {
+	d := e.end(side)
+	if waits := presumption(on); d.has(waits) {
+		t.settleBasis(e, side, on)
+		d.bits &^= waits
+	}
 }
 
 // replay walks a side's believed steps from CLOSED and returns the state that

@@ -11,7 +11,7 @@ import (
 // microsecond, as Linux can be told to): nothing of it is a stranger.
 func TestLongConnection(t *testing.T) {
 	for _, sequenced := range []bool{true, false} { // or every segment on the whole path
-		const chunk, chunks = 1 << 20, 5000
+		const chunk, chunks = uint64(1 << 20), 5000
 		var a, c [16]byte
 		a[15], c[15] = 1, 2
 		at, frame := int64(1e18), uint64(0)
@@ -40,8 +40,8 @@ func TestLongConnection(t *testing.T) {
 		}
 		next := iss + 1
 		for range chunks {
-			send(true, tcp.ACK|tcp.PSH, next, irs+1, chunk)
-			next = next.Add(chunk)
+			send(true, tcp.ACK|tcp.PSH, next, irs+1, uint32(chunk))
+			next = next.Add(uint32(chunk))
 			send(false, tcp.ACK, irs+1, next, 0)
 		}
 		send(true, tcp.FIN|tcp.ACK, next, irs+1, 0)

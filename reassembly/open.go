@@ -69,7 +69,7 @@ func (d *end) startAt(s *tcp.Segment) {
 	d.bits |= hasSeq | hasISN | sentAny
 	d.takeSYN(s)
 	if s.Len > 0 {
-		d.octets += s.Len
+		d.octets += s.Len // not yet 2^32
 		d.dataAt, d.dataRef, d.dataLen = s.At, s.Ref, s.Len
 	}
 }
@@ -187,7 +187,7 @@ func (t *Table) startOver(e *entry, s *tcp.Segment) {
 		r := newRecord(uint8(fsm.Revise), s.From, fsm.Revised, s)
 		r.states = uint8(d.state)<<4 | uint8(fsm.Closed)
 		t.append(e, r)
-		e.steps++
+		e.stepped()
 	}
 	d.state = fsm.Closed
 	d.bits &= hasTS
@@ -232,7 +232,7 @@ func (t *Table) answered(e *entry, s *tcp.Segment) {
 	}
 	last.setBasis(fsm.Seen)
 	t.patch(e, last)
-	e.steps++
+	e.stepped()
 	e.rtt = plausibleRTT(s.At - last.at)
 	t.enter(e, s.From, fsm.SynRcvd, s.At)
 }

@@ -12,15 +12,24 @@ const (
 	quickNever = presumedAny | inZeroWindow | sentFIN | guessedFIN | finAcked | gotFIN | ackedFIN | spokeApart
 )
 
+// busy reports that something waits in extra for a segment's acknowledgement of
+// the side with index i, or for any segment.
+func (x *extra) busy(i int) bool {
+	return x.holes|x.resets != 0 || x.challengeAt != 0 || x.sides[i].repeats != 0
+}
+
 // quick works in what most segments of most flows are: payload in order, or an
 // acknowledgement, between two endpoints in ESTABLISHED of whom nothing else is
 // known that it could change. It is false, having done nothing, for any other.
-// A test holds it to what apply does.
+// Tests hold it to what apply does.
 func (t *Table) quick(e *entry, s *tcp.Segment) bool {
-	if s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) != tcp.ACK || e.extra != 0 || e.bits&(flowPending|flowDone) != 0 {
+	if s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) != tcp.ACK || e.bits&(flowPending|flowDone) != 0 {
 		return false
 	}
 	i := s.From.Index()
+	if e.extra != 0 && t.extra(e).busy(1-i) {
+		return false
+	}
 	d, p := &e.ends[i], &e.ends[1-i]
 	switch {
 	case d.state != fsm.Established || p.state != fsm.Established,
@@ -29,12 +38,12 @@ func (t *Table) quick(e *entry, s *tcp.Segment) bool {
 		return false
 	}
 	// In the window, and not of an earlier connection (strayKind).
-	if off := s.Seq.Sub(p.edge); off > 0 || off < -maxJump || s.End().Sub(d.iss) <= 0 {
+	if off := s.Seq.Sub(p.edge); off > 0 || off < -maxJump {
 		return false
 	}
 	stamped := s.Options&tcp.OptTimestamps != 0
 	if stamped {
-		if d.has(hasTSSYN) && int32(s.TSVal-d.tsSYN) < 0 {
+		if d.has(hasTSSYN) && int32(s.TSVal-d.tsSYN) < 0 && int32(s.TSVal-d.tsval) < 0 {
 			return false
 		}
 		if !d.rejects(s) && !p.ack.Less(s.Seq) && !s.End().Less(p.ack) {

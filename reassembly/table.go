@@ -40,6 +40,9 @@ type Table struct {
 	rawLog  []byte
 	touched uint32 // means nothing; it keeps Hash's looks from being optimised away
 	n       Counters
+
+	whole     bool // for tests: every segment takes the whole path, and every flow an entry
+	shortcuts int
 }
 
 // heir is what the next incarnation of a four-tuple is to know.
@@ -109,7 +112,8 @@ func (t *Table) StepHashed(s *tcp.Segment, hash uint64) {
 	t.n.Segments++
 	isCopy := t.copies.seen(s)
 	if i != 0 && !isCopy {
-		if t.quick(t.entries.get(i), s) {
+		if !t.whole && t.quick(t.entries.get(i), s) {
+			t.shortcuts++
 			return
 		}
 		i = t.incarnation(i, hash, s)
@@ -134,7 +138,7 @@ func (t *Table) create(hash uint64, s *tcp.Segment, isCopy bool) uint32 {
 		incarnation = t.tally.used(hash)
 	}
 	incarnation = min(incarnation+1, tallyMax)
-	if incarnation == 1 && !isCopy && opens(s) {
+	if incarnation == 1 && !isCopy && opens(s) && !t.whole {
 		i := t.holdOpening(s)
 		t.index.insert(hash, i)
 		return i
@@ -223,8 +227,18 @@ func (t *Table) show(i uint32, why Ending, at int64, visit func(*Flow)) {
 // evict makes room: of a few neighbours it takes the one that matters least, a
 // closed one before a live one, then the longest quiet one.
 func (t *Table) evict() {
-	v := victim{rank: math.MaxInt64}
-	v.seek(&t.hands[0], t.entries.next, 0, func(i uint32) (rank int64, used bool) {
+	v := t.victim(nearby)
+	if v.flow == 0 {
+		v = t.victim(math.MaxUint32) // there is one: the table is full
+	}
+	t.n.Evicted++
+	t.finalise(v.flow, EndEvicted, t.now)
+}
+
+// victim looks for the flow that matters least, within so many places of each
+// kind.
+func (t *Table) victim(within uint32) (v victim) {
+	v.seek(&t.hands[0], t.entries.next, within, 0, func(i uint32) (rank int64, used bool) {
 		e := t.entries.get(i)
 		rank = e.last()
 		if e.has(flowDone) {
@@ -232,10 +246,9 @@ func (t *Table) evict() {
 		}
 		return rank, e.incarnation != 0
 	})
-	v.seek(&t.hands[1], t.openings.next, openingBit, func(i uint32) (rank int64, used bool) {
+	v.seek(&t.hands[1], t.openings.next, within, openingBit, func(i uint32) (rank int64, used bool) {
 		o := t.openings.get(i)
 		return o.at, o.from != 0
 	})
-	t.n.Evicted++
-	t.finalise(v.flow, EndEvicted, t.now)
+	return v
 }

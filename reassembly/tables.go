@@ -31,8 +31,8 @@ func (g *Tables) Sweep(watermark int64) {
 	g.due = g.due[:0]
 	for _, t := range g.list {
 		t.now = max(t.now, watermark)
-		t.swept = t.now
-		g.due = t.wheel.advance(t, t.now, g.due)
+		t.swept = max(t.swept, watermark)
+		g.due = t.wheel.advance(t, watermark, g.due)
 	}
 	slices.SortFunc(g.due, func(a, b expiry) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
@@ -43,11 +43,15 @@ func (g *Tables) Sweep(watermark int64) {
 }
 
 // Finish says that the input ended at until: timers run up to then, and every
-// flow is finalised, those whose retention had ended first, the rest by ID.
+// flow is finalised, in order of (Final, ID).
 func (g *Tables) Finish(until int64) {
-	g.Sweep(until)
+	g.Sweep(until - 1)
 	for _, h := range g.live() {
-		h.table.finalise(h.flow, EndInput, until)
+		why := EndInput
+		if h.table.retired(h.flow, until) {
+			why = EndExpired
+		}
+		h.table.finalise(h.flow, why, until)
 	}
 }
 
@@ -80,6 +84,15 @@ func (g *Tables) live() []held {
 	}
 	slices.SortFunc(flows, func(a, b held) int { return cmp.Compare(a.id, b.id) })
 	return flows
+}
+
+// retired reports that the retention of a closed flow has ended.
+func (t *Table) retired(i uint32, now int64) bool {
+	if i&openingBit != 0 {
+		return false
+	}
+	e := t.entries.get(i)
+	return e.has(flowDone) && e.last()+t.retain <= now
 }
 
 // firstRef is the first packet of what an index names.

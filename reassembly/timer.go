@@ -80,7 +80,7 @@ func (t *Table) expire(e *entry, now int64) {
 			return
 		}
 		t.append(e, r)
-		e.steps++
+		e.stepped()
 	}
 }
 

@@ -251,7 +251,7 @@ func unanswered(e *entry, d, p *end) bool {
 // probed reports a flow of nothing but FINs that no socket sends.
 func probed(e *entry) bool {
 	a, b := &e.ends[0], &e.ends[1]
-	return !a.has(sentAny) && !b.has(sentAny) && a.fin+b.fin > 0
+	return !a.has(sentAny) && !b.has(sentAny) && (a.fin > 0 || b.fin > 0)
 }
 
 // resetStands reports whether the RST that was noted has an effect that nothing

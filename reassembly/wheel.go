@@ -1,6 +1,8 @@
 package reassembly
 
 import (
+	"slices"
+
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -11,6 +13,7 @@ type wheel struct {
 	buckets [][]waiting
 	next    int64 // the first second that has not been swept
 	started bool
+	slots   int // in use, those of entries that were freed meanwhile included
 }
 
 type waiting struct {
@@ -54,6 +57,27 @@ func (w *wheel) add(i uint32, e *entry, retain int64) {
 	}
 	b := w.bucket(sec)
 	*b = append(*b, waiting{i, e.gen})
+	w.slots++
+}
+
+// crowded reports that most slots are of flows that are gone: evicted, or
+// followed by another on their tuple.
+func (w *wheel) crowded(held int) bool { return w.slots > 2*held+1024 }
+
+// compact leaves out the slots of flows that are gone.
+func (w *wheel) compact(t *Table) {
+	w.slots = 0
+	for i, b := range w.buckets {
+		b = slices.DeleteFunc(b, func(q waiting) bool {
+			e := t.entries.get(q.entry)
+			return e.gen != q.gen || !e.has(flowInWheel)
+		})
+		if cap(b) > 2*len(b) {
+			b = slices.Clone(b)
+		}
+		w.buckets[i] = b
+		w.slots += len(b)
+	}
 }
 
 // advance appends, in no order, every flow whose retention ends at watermark or
@@ -77,6 +101,7 @@ func (w *wheel) collect(t *Table, sec, watermark int64, due []expiry) []expiry {
 	b := w.bucket(sec)
 	list := *b
 	*b = list[:0]
+	w.slots -= len(list)
 	for _, q := range list {
 		e := t.entries.get(q.entry)
 		if e.gen != q.gen || !e.has(flowInWheel) {

@@ -65,7 +65,7 @@ type FlowWriter interface {
 // from one goroutine.
 //
 // Event time is a watermark that never goes back. Each time it passes a whole
-// second every partition gives up the flows whose time has come, and a
+// second every panel gives up the flows whose time has come, and a
 // collector puts them into one order.
 type Analysis struct {
 	opt       Options
@@ -150,6 +150,12 @@ func (a *Analysis) Advance(t int64, ref tcp.PacketRef) {
 		if t < a.watermark && ref != 0 {
 			a.clock.note(a.watermark-t, ref)
 		}
+		if a.fresh >= tickSegments {
+			// Event time stands still. The order within this instant is lost, so
+			// that what ended in it need not be held.
+			a.sweep(a.watermark - 1)
+			a.fresh = 0
+		}
 	default:
 		// A tick between two segments of the same time would put the flows
 		// that end at that time on both sides of it.
@@ -191,7 +197,7 @@ func (a *Analysis) tick(t int64) {
 // sweep finalises what ends at or before the watermark and hands it on.
 func (a *Analysis) sweep(watermark int64) {
 	if a.pool != nil {
-		a.pool.sweep(watermark, false)
+		a.pool.sweep(watermark)
 		return
 	}
 	for _, p := range a.panels {
@@ -217,12 +223,13 @@ func (a *Analysis) held() int64 {
 func (a *Analysis) Snapshot(until int64, in Input) *Report {
 	a.Settle()
 	c := a.collector.clone()
+	c.merge(a.waiting())
 	judges := make([]*judge, len(a.panels))
 	for i, p := range a.panels {
 		judges[i] = p.judge.clone()
 	}
 	until = a.end(until)
-	c.gather(judges, func(i int) { a.panels[i].all.Peek(until, judges[i].take) })
+	c.gather(judges, nil, func(i int) { a.panels[i].all.Peek(until, judges[i].take) })
 	r := a.build(until, in, c, judges)
 	r.AsOf = until
 	return r
@@ -239,11 +246,12 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 	if a.pool != nil {
 		a.pool.stop()
 	}
+	waiting := a.waiting()
 	judges := make([]*judge, len(a.panels))
 	for i, p := range a.panels {
 		judges[i] = p.judge
 	}
-	a.collector.gather(judges, func(i int) { a.panels[i].all.Finish(until) })
+	a.collector.gather(judges, waiting, func(i int) { a.panels[i].all.Finish(until) })
 	return a.build(until, in, a.collector, judges), a.collector.err
 }
 
@@ -275,13 +283,24 @@ func (a *Analysis) Close() {
 	}
 }
 
-// Settle waits until everything that was added has been stepped and everything
-// that ended has been collected and written. Until the next Add or Advance the
-// tables and the FlowWriter are the caller's.
+// Settle waits until everything that was added has been stepped, and everything
+// that was collected has been written. Until the next Add or Advance the tables
+// and the FlowWriter are the caller's. What has ended since the last tick still
+// waits for the next one, so that nothing depends on anybody having looked.
 func (a *Analysis) Settle() {
 	if a.pool != nil {
-		a.pool.sweep(a.watermark-1, true)
-		return
+		a.pool.drain()
 	}
-	a.sweep(a.watermark - 1)
+}
+
+// waiting is what has ended since the last tick. The analysis is settled.
+func (a *Analysis) waiting() []*chunk {
+	if a.pool == nil {
+		return []*chunk{&a.inline}
+	}
+	var out []*chunk
+	for _, w := range a.pool.workers {
+		out = append(out, w.current)
+	}
+	return out
 }

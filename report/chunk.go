@@ -19,11 +19,10 @@ const (
 
 // chunk is what came of some flows that ended: their lines and findings.
 type chunk struct {
-	flows  []ended
-	lines  []byte
-	finds  []found
-	moves  []move // where a series is wanted
-	settle bool   // the last one before the caller takes the tables over
+	flows []ended
+	lines []byte
+	finds []found
+	moves []move // where a series is wanted
 }
 
 // ended is one flow of a chunk. Its lines, findings and moves end where the next

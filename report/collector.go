@@ -9,7 +9,7 @@ import (
 // writeBytes is how much is written at once.
 const writeBytes = 64 << 10
 
-// collector puts the flows that ended in all partitions into one order, writes
+// collector puts the flows that ended in all panels into one order, writes
 // their lines and groups their findings.
 type collector struct {
 	flows  FlowWriter // nil when nobody wants lines
@@ -42,6 +42,16 @@ func (c *collector) clone() *collector {
 
 // merge takes the chunks of one sweep.
 func (c *collector) merge(chunks []*chunk) {
+	for _, p := range c.inOrder(chunks) {
+		c.take(p)
+	}
+	clear(c.order)
+	c.flush()
+}
+
+// inOrder lists the flows of some chunks in order. The list is valid until the
+// next call.
+func (c *collector) inOrder(chunks []*chunk) []place {
 	c.order = c.order[:0]
 	for _, chunk := range chunks {
 		for i := range chunk.flows {
@@ -49,11 +59,7 @@ func (c *collector) merge(chunks []*chunk) {
 		}
 	}
 	slices.SortFunc(c.order, func(a, b place) int { return a.flows[a.i].compare(&b.flows[b.i]) })
-	for _, p := range c.order {
-		c.take(p)
-	}
-	clear(c.order)
-	c.flush()
+	return c.order
 }
 
 func (c *collector) take(p place) {
@@ -80,9 +86,11 @@ func (c *collector) flush() {
 
 // gather has every judge take its flows (run calls judge i's, in order of
 // (Final, ID)) and merges the streams, so that all flows of the input can be
-// finalised at once without their lines being held at once.
-func (c *collector) gather(judges []*judge, run func(i int)) {
-	streams := make(streams, 0, len(judges))
+// finalised at once without their lines being held at once. What waits from
+// before is one of the streams.
+func (c *collector) gather(judges []*judge, waiting []*chunk, run func(i int)) {
+	streams := make(streams, 0, len(judges)+1)
+	streams = append(streams, &stream{places: c.inOrder(waiting)})
 	var running sync.WaitGroup
 	for i, j := range judges {
 		s := &stream{full: make(chan *chunk, 1), empty: make(chan *chunk, 3)}
@@ -112,10 +120,12 @@ func (c *collector) gather(judges []*judge, run func(i int)) {
 	c.flush()
 }
 
-// stream is the flows of one partition, chunk after chunk.
+// stream is the flows of one panel, chunk after chunk; or, where it has no
+// channels, those listed.
 type stream struct {
 	full, empty chan *chunk
 	at          place // the next flow
+	places      []place
 }
 
 // swap hands over a full chunk and takes an empty one.
@@ -126,6 +136,13 @@ func (s *stream) swap(c *chunk) *chunk {
 
 // next moves to the next flow; false when there is none.
 func (s *stream) next() bool {
+	if s.full == nil {
+		if len(s.places) == 0 {
+			return false
+		}
+		s.at, s.places = s.places[0], s.places[1:]
+		return true
+	}
 	s.at.i++
 	for s.at.chunk == nil || s.at.i >= len(s.at.flows) {
 		if s.at.chunk != nil {

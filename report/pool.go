@@ -18,7 +18,7 @@ type batch struct {
 	segs      []tcp.Segment
 	parts     []uint8
 	sweep     bool
-	settle    bool // the collector is to report when it has come this far
+	settle    bool // the worker and the collector are to report when they have come this far
 	watermark int64
 }
 
@@ -35,11 +35,12 @@ type pool struct {
 // worker owns every panel whose number leaves its own when divided by the
 // number of workers.
 type worker struct {
-	in   chan *batch
-	out  chan *chunk
-	free chan *chunk // those that the collector has read
-	own  []*panel
-	all  []*panel
+	in      chan *batch
+	out     chan *chunk // nil when everything before was handed over, and drain waits
+	current *chunk      // of the flows that end until the next sweep
+	free    chan *chunk // those that the collector has read
+	own     []*panel
+	all     []*panel
 }
 
 func startPool(threads int, panels []*panel, c *collector) *pool {
@@ -92,16 +93,22 @@ func (p *pool) send(k int) {
 	p.filling[k] = <-p.free
 }
 
-// sweep sends every worker what it has, with the order to sweep. With wait it
-// returns when the collector has taken what came out of it.
-func (p *pool) sweep(watermark int64, wait bool) {
+// sweep sends every worker what it has, with the order to sweep.
+func (p *pool) sweep(watermark int64) {
 	for k, b := range p.filling {
-		b.sweep, b.watermark, b.settle = true, watermark, wait
+		b.sweep, b.watermark = true, watermark
 		p.send(k)
 	}
-	if wait {
-		<-p.settled
+}
+
+// drain sends every worker what it has, and returns when all of it is stepped
+// and the collector has taken what was handed over before.
+func (p *pool) drain() {
+	for k, b := range p.filling {
+		b.settle = true
+		p.send(k)
 	}
+	<-p.settled
 }
 
 // stop ends the goroutines; what was sent has been settled before.
@@ -113,19 +120,18 @@ func (p *pool) stop() {
 }
 
 func (w *worker) run(free chan<- *batch) {
-	out := <-w.free
-	w.direct(out)
+	w.direct(<-w.free)
 	for b := range w.in {
 		w.step(b)
 		if b.sweep {
 			for _, p := range w.own {
 				p.sweep(b.watermark)
 			}
-			out.settle = b.settle
-			w.out <- out
-			out = <-w.free
-			out.reset()
-			w.direct(out)
+			w.out <- w.current
+			w.direct(<-w.free)
+		}
+		if b.settle {
+			w.out <- nil
 		}
 		*b = batch{segs: b.segs[:0], parts: b.parts[:0]}
 		free <- b
@@ -152,8 +158,10 @@ func (w *worker) step(b *batch) {
 // ahead is how many segments are looked up together.
 const ahead = 16
 
-// direct has the flows that end in the worker's panels go to out.
+// direct has the flows that end in the worker's panels go to out, emptied.
 func (w *worker) direct(out *chunk) {
+	out.reset()
+	w.current = out
 	for _, p := range w.own {
 		p.judge.out = out
 	}
@@ -170,13 +178,13 @@ func (p *pool) collect(c *collector) {
 			}
 			chunks[i] = chunk
 		}
-		settle := chunks[0].settle
+		if chunks[0] == nil {
+			p.settled <- struct{}{}
+			continue
+		}
 		c.merge(chunks)
 		for i, w := range p.workers {
 			w.free <- chunks[i]
-		}
-		if settle {
-			p.settled <- struct{}{}
 		}
 	}
 }

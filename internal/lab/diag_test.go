@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +74,41 @@ func TestReadSampleRefuses(t *testing.T) {
 		s := sample{sockets: map[connection]socketState{}}
 		if _, err := s.read(b); err == nil {
 			t.Errorf("%s gives no error", name)
+		}
+	}
+}
+
+// A listing that took long read the timers at a time that is not known: neither
+// it nor the next one shows restarts that were none.
+func TestSlowListingIsNoRestart(t *testing.T) {
+	c := connection{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")}
+	const second = int64(time.Second)
+	at := func(before, took, expires int64) sample {
+		return sample{before: before, after: before + took, sockets: map[connection]socketState{c: {fsm.TimeWait, expires}}}
+	}
+	for _, tt := range []struct {
+		name    string
+		samples []sample
+		want    int // observations that tell of a later timer
+	}{
+		{"slow, as seen late", []sample{at(1*second, 10, 60*second), at(2*second, second, 59*second+1), at(4*second, 10, 60*second)}, 0},
+		{"slow, as seen at once", []sample{at(1*second, 10, 60*second), at(2*second, second, 60*second), at(4*second, 10, 60*second)}, 0},
+		{"slow at first", []sample{at(2*second, second, 59*second+1), at(4*second, 10, 60*second)}, 0},
+		{"a restart before a slow one", []sample{at(1*second, 10, 60*second), at(2*second, second, 61*second+1), at(4*second, 10, 62*second)}, 1},
+		{"a restart", []sample{at(1*second, 10, 60*second), at(3*second, 10, 62*second)}, 1},
+	} {
+		var h history
+		for _, s := range tt.samples {
+			h.add(s)
+		}
+		n := 0
+		for i, o := range h.seen[c][1:] {
+			if o.expires > h.seen[c][i].expires {
+				n++
+			}
+		}
+		if n != tt.want {
+			t.Errorf("%s: %d restarts, want %d", tt.name, n, tt.want)
 		}
 	}
 }

@@ -55,26 +55,37 @@ func playMixed(loss int) func(*Bench) {
 			b.Wire.Add(hazard(uint64(loss), loss))
 		}
 		m := &mix{Bench: b, lossy: loss > 0, parts: map[netip.AddrPort]*part{}}
-		l := b.Listen(-1)
-		var wg, serving sync.WaitGroup
-		serving.Go(func() { m.serve(l) })
-		behaviours := mixture()
-		rng := rand.New(rand.NewPCG(1, uint64(loss)))
-		n := mixedEach * len(behaviours)
-		for i, k := range rng.Perm(n) {
-			p := &part{mix: m, mixed: behaviours[k%len(behaviours)], port: mixedFirstPort + uint16(k)}
-			wg.Go(func() {
-				time.Sleep(mixedRamp * time.Duration(i) / time.Duration(n))
-				p.client(p)
-			})
+		list := mixture()
+		var all []mixed
+		for range mixedEach {
+			all = append(all, list...)
 		}
-		wg.Wait()
-		b.Must(l.Close())
-		serving.Wait()
-		all := len(b.labels)
+		m.play(all, mixedRamp, uint64(loss), b.Listen(-1))
+		labels := len(b.labels)
 		b.labels = slices.DeleteFunc(b.labels, func(l Label) bool { return m.parts[l.Client].gaveUp })
-		b.unlabelled = all - len(b.labels)
+		b.unlabelled = labels - len(b.labels)
 	}
+}
+
+// play begins the parts one after the other, in an order that the seed decides,
+// and returns when all are over. The listeners are closed then.
+func (m *mix) play(all []mixed, ramp time.Duration, seed uint64, listeners ...*Listener) {
+	var wg, serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() { m.serve(l) })
+	}
+	for i, k := range rand.New(rand.NewPCG(1, seed)).Perm(len(all)) {
+		p := &part{mix: m, mixed: all[k], port: mixedFirstPort + uint16(k)}
+		wg.Go(func() {
+			time.Sleep(ramp * time.Duration(i) / time.Duration(len(all)))
+			p.client(p)
+		})
+	}
+	wg.Wait()
+	for _, l := range listeners {
+		m.Must(l.Close())
+	}
+	serving.Wait()
 }
 
 // hazard loses that many segments of a hundred, repeats as many, and delays as

@@ -55,7 +55,7 @@ func Scenarios() []Scenario {
 		of("opening", openings()), of("refusal", refusals()), repeating(of("accept queue", overflows())),
 		of("closing", closings()), of("silence", silences()), repeating(of("loss", losses())),
 		of("reset", resets()), repeating(of("timeout", timeouts())), of("forgery", forgeries()),
-		of("TIME_WAIT", timeWaits()), of("reuse", reuses()), of("pattern", patterns()), repeating(of(Mixed, mixes())))
+		of("TIME_WAIT", timeWaits()), of("reuse", reuses()), of("pattern", patterns()), of("incident", incidents()), repeating(of(Mixed, mixes())))
 }
 
 // Mixed is the class of the scenarios in which hundreds of connections of all

@@ -61,9 +61,18 @@ func (h *history) add(s sample) {
 	if h.seen == nil {
 		h.seen = map[connection][]observation{}
 	}
+	slow := s.after - s.before
 	for c, st := range s.sockets {
 		if _, ok := h.seen[c]; !ok {
 			h.seen[c] = nil
+		}
+		// When a timer was read in a slow listing is not known: no restart is told by
+		// it, nor by the next listing that shows the timer as it was.
+		if slow > restartGrace/2 && st.expires != 0 {
+			if st.state == h.last(c).state {
+				continue
+			}
+			st.expires += slow
 		}
 		if st.expires > s.before || st.state != h.last(c).state { // else the timer is merely late
 			h.observe(n, c, st)

@@ -128,7 +128,7 @@ type Ports struct {
 	// for ever.
 	Rate, Sustainable float64
 	// ExhaustedIn is in how many ns after the end the ports run out at the rate
-	// of the last 2MSL; -1 when they do not.
+	// of late (see slope); -1 when they do not.
 	ExhaustedIn int64
 }
 

@@ -183,7 +183,8 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 		}
 		if m.Kind == reassembly.DataAfterFIN {
 			l.fresh = true
-			l.taken = l.taken || f.Reset.At-m.At > patience(f) && p.Retransmits == 0
+			drew := m.Ref == f.Reset.InAnswerTo && f.Reset.Class != reassembly.ResetActive
+			l.taken = l.taken || !drew && f.Reset.At-m.At > patience(f) && p.Retransmits == 0
 		}
 		l.Ref, l.At, l.octets, ok = m.Ref, m.At, m.Packet.Number, true
 		if m.Packet.Flags.Has(tcp.FIN) {

@@ -266,7 +266,7 @@ func (s *sketch[C, P]) keep(stays func(k place, weight uint64) bool) {
 }
 
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
-// is as large as all partitions' together.
+// is as large as all judges' together.
 func (s *sketch[C, P]) merge(o *sketch[C, P]) {
 	for i, c := range o.cells {
 		k := &o.keys[i]

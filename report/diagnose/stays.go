@@ -225,9 +225,15 @@ type load struct {
 	useAtEnd          uint64
 	openAtEnd         uint64
 	rate              float64 // into TIME_WAIT per second, up to peakAt
-	rateAtEnd         float64
-	first             int64 // entry into TIME_WAIT
-	leaving           []int64
+	rateAtEnd         float64 // of late
+	first             int64   // entry into TIME_WAIT
+	leaving           []leave // after the end
+}
+
+// leave is how many TIME_WAITs end at a time.
+type leave struct {
+	at int64
+	n  uint64
 }
 
 // measure reads a history up to end.
@@ -251,13 +257,71 @@ func measure(list []change, end int64, twoMSL int64) (l load) {
 		}
 		l.useAtEnd, l.openAtEnd = inUse, open
 	}
-	for ; i < len(list); i++ {
-		if list[i].wait < 0 {
-			l.leaving = append(l.leaving, list[i].at)
+	l.after(list[i:], end, baseWait)
+	l.rate, l.rateAtEnd = entering(list, l.first, l.peakAt, twoMSL), slope(list, end, twoMSL)
+	return l
+}
+
+// after takes what follows the end: nothing but TIME_WAITs that end. Of stays
+// that were folded baseWait waited at the last moment before; those that entered
+// since then show at the first moment after the end.
+func (l *load) after(list []change, end, baseWait int64) {
+	for i := range list {
+		c := &list[i]
+		switch {
+		case c.base:
+			if late := uint64(c.entered); late > 0 && c.at < end+momentNS {
+				l.useAtEnd += late
+				l.peakUse = max(l.peakUse, l.useAtEnd)
+				baseWait += int64(late)
+			}
+			if gone := baseWait - int64(c.baseWait); gone > 0 {
+				l.leaving = append(l.leaving, leave{max(end, c.at-momentNS/2), uint64(gone)})
+			}
+			baseWait = int64(c.baseWait)
+		case c.wait < 0:
+			l.leaving = append(l.leaving, leave{c.at, 1})
 		}
 	}
-	l.rate, l.rateAtEnd = entering(list, l.first, l.peakAt, twoMSL), entering(list, l.first, end, twoMSL)
-	return l
+	slices.SortStableFunc(l.leaving, func(a, b leave) int { return cmp.Compare(a.at, b.at) })
+}
+
+// slope is how many per second enter TIME_WAIT at the end, as the newer half of
+// those tells that entered in the 2MSL before: a client that was slow or silent
+// before is taken for what it does now.
+func slope(list []change, end, twoMSL int64) float64 {
+	// Folded stays that entered just before the end show at a moment after it.
+	last, n, folded := 0, uint64(0), false
+	for ; last < len(list) && list[last].at < end+momentNS; last++ {
+		if c := &list[last]; c.at > end-twoMSL {
+			n += uint64(c.entered)
+			folded = folded || c.base && c.entered > 0
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	i, newer := last, uint64(0)
+	for newer < (n+1)/2 {
+		i--
+		newer += uint64(list[i].entered)
+	}
+	since := list[i].at
+	for k := i - 1; k >= 0; k-- { // the one before begins the time
+		if list[k].entered > 0 {
+			since = list[k].at
+			break
+		}
+	}
+	since = min(since, end-1e9)
+	if folded {
+		since -= since % momentNS
+	}
+	newer = 0
+	for k := last - 1; k >= 0 && list[k].at > since; k-- {
+		newer += uint64(list[k].entered)
+	}
+	return float64(max(newer, 1)) / (float64(end-since) / 1e9)
 }
 
 // entering is how many per second entered TIME_WAIT in the 2MSL before t, or
@@ -287,12 +351,12 @@ func (l *load) exhaustedIn(capacity uint64, end, twoMSL int64) int64 {
 	}
 	// Until 2MSL have passed those that wait now leave one by one.
 	room, from := float64(capacity-l.useAtEnd), end
-	for _, at := range l.leaving {
-		if need := room / l.rateAtEnd * 1e9; need <= float64(at-from) {
+	for _, x := range l.leaving {
+		if need := room / l.rateAtEnd * 1e9; need <= float64(x.at-from) {
 			return from - end + int64(need)
 		}
-		room += 1 - l.rateAtEnd*float64(at-from)/1e9
-		from = at
+		room += float64(x.n) - l.rateAtEnd*float64(x.at-from)/1e9
+		from = x.at
 	}
 	return from - end + int64(room/l.rateAtEnd*1e9)
 }

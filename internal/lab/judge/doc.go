@@ -8,6 +8,10 @@
 // ways through the states and whether they agree; which rules the labels miss;
 // and certain findings of a capture cut short that the whole one contradicts.
 //
+// State tables and the port forecast are judged by figures: against what the
+// kernels listed of many connections at once, and the moment at which a client
+// had no port left.
+//
 // Captures go through the whole program but for its flags and renderers. The
 // package plays no scenario and needs no root. It excuses a difference only by
 // a kind on its list, each with the reason for which no observer could know,

@@ -54,6 +54,8 @@ type Verdict struct {
 	Late       []string // near moves
 	Labels     []string
 	Contradict []string // cuts
+
+	Wrong map[string][]string // the failures of each recording that has any, by the take's name
 }
 
 // every is after how many packets captures are cut short.
@@ -89,6 +91,10 @@ func Judge(dir string) (*Verdict, error) {
 			return nil, errs[i]
 		}
 		v.plus(p)
+		if fs := p.Failures(); len(fs) > 0 {
+			name, _, _ := strings.Cut(filepath.Base(truths[i]), lab.TruthFile)
+			v.Wrong[strings.TrimSuffix(name, ".")] = fs
+		}
 	}
 	slices.SortStableFunc(v.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(classOrder(a.Class), classOrder(b.Class)), cmp.Compare(a.Vantage, b.Vantage), nearFirst(a, b))
@@ -112,7 +118,7 @@ func nearFirst(a, b Row) int {
 }
 
 func newVerdict() *Verdict {
-	return &Verdict{Kinds: map[string]int{}, Lags: map[string]int{}, Times: map[string][]Distance{}}
+	return &Verdict{Kinds: map[string]int{}, Lags: map[string]int{}, Times: map[string][]Distance{}, Wrong: map[string][]string{}}
 }
 
 func (v *Verdict) plus(o *Verdict) {
@@ -182,6 +188,11 @@ func (v *Verdict) recording(path string) error {
 		}
 		for _, w := range Labels(rec.Labels, in, at) {
 			v.Labels = append(v.Labels, filepath.Base(name)+": "+w)
+		}
+		if says := reports[rec.About.Scenario]; says != nil {
+			for _, w := range says(&rec, in.Report) {
+				v.Labels = append(v.Labels, filepath.Base(name)+": "+w)
+			}
 		}
 		wrong, cuts, err := Cuts(name, p, every)
 		if err != nil {

@@ -24,6 +24,7 @@ import (
 type Reading struct {
 	Flows    []*reassembly.Flow // in order of their first packets
 	Findings []diagnose.Finding // by (time, flow, rule)
+	Report   *report.Report
 	Frames   uint64
 	End      int64 // time of the last frame
 
@@ -83,7 +84,7 @@ func pass(name string, p reassembly.Profile, each func(*report.Analysis, *tcp.Se
 	if err != nil {
 		return err
 	}
-	r.Findings = whole.Findings
+	r.Report, r.Findings = whole, whole.Findings
 	slices.SortFunc(keep.flows, func(a, b *reassembly.Flow) int { return cmp.Compare(a.ID, b.ID) })
 	r.Flows = keep.flows
 	return nil

@@ -22,13 +22,14 @@ var argued = []struct{ file, rule, why string }{
 	{"accept-queue-", "fin-answered-late", "the client sleeps 1 s and more with the server's FIN acknowledged, while the test goes on elsewhere"},
 	{"mixed-loss-15-", "fin-answered-late", "one of the mixed behaviours: the server closes 2 s later, among hundreds that close at once"},
 	{"idle-timeout-", "idle-timeout-close", "the scenario is just that: the server closes what is idle for 2 s"},
+	{"pools-leak-", "idle-timeout-close", "the scenario is about it: the load balancer closes what is idle for 3 s"},
 	{"churn-", "time-wait-churn", "the scenario is just that: a connection for every request, closed by the client"},
 	{"ndpi_hls.pcapng", "fin-answered-late", "the client's kernel acknowledges after 39 ms, its application closes after 5.2 s: slow it was"},
 	{"snort3_perf_monitor__plustest.pcap", "fin-answered-late", "a client of 2010 leaves the server's FIN for 2.4 s: slow it was"},
 }
 
 // inRepository is how many of argued need no captures from elsewhere.
-const inRepository = 5
+const inRepository = 6
 
 // Flows that were closed normally, with nothing lost, raise no alarm.
 func TestNoFalseAlarm(t *testing.T) {

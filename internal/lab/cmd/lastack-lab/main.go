@@ -24,9 +24,10 @@ const usage = `Usage:
   lastack-lab run [--short] [--out DIR]       record them all, and judge the recordings
   lastack-lab record --out DIR [--only A,B]   record them, with the kernels' own transitions
   lastack-lab judge --out DIR                 judge the recordings of a folder
+  lastack-lab measure [--short] [--out DIR]   hold state tables and the port forecast against a kernel
   lastack-lab demo --out FILE                 record the demonstration's capture
 
-All but list and judge need root: they make network namespaces of their own, and
+Run also measures. All but list and judge need root: they make network namespaces of their own, and
 touch no other. Where root, tracing or TAP interfaces are missing, run says so
 and does nothing. It fails when lastack disagrees with the kernel, and then keeps
 the recordings.
@@ -71,14 +72,20 @@ func run(args []string) error {
 	case command == "list":
 		return list(os.Stdout, scenarios)
 	case command == "run":
-		return o.run(scenarios)
+		return o.inFolder(func() error { return errors.Join(o.run(scenarios), o.steadily(o.measure)) })
+	case command == "measure":
+		return o.inFolder(o.measure)
 	case !slices.Contains([]string{"record", "judge", "demo"}, command):
 		flags.Usage()
-		return errors.New("which of list, run, record, judge and demo?")
+		return errors.New("which of list, run, measure, record, judge and demo?")
 	case o.out == "":
 		return errors.New("--out says where")
 	case command == "judge":
-		return verdict(o.out)
+		v, err := verdict(o.out)
+		if err != nil {
+			return err
+		}
+		return failure(v)
 	case command == "demo":
 		return lab.RecordPool(o.out, o.seed)
 	}
@@ -103,15 +110,12 @@ func printAgain(again []string) {
 	}
 }
 
-// run records into a folder of its own, unless one is given, and judges.
-func (o *options) run(scenarios []lab.Scenario) (err error) {
+// inFolder does something that records, into a folder of its own unless one is
+// given. Where the machine lacks something it says so and does nothing.
+func (o *options) inFolder(do func() error) (err error) {
 	if why := lab.Missing(); why != "" {
 		fmt.Println("the lab is skipped:", why)
 		return nil
-	}
-	takes := lab.Takes(scenarios)
-	if o.short {
-		takes = lab.Short(scenarios)
 	}
 	if o.out == "" {
 		if o.out, err = os.MkdirTemp("", "lastack-lab-"); err != nil {
@@ -125,6 +129,15 @@ func (o *options) run(scenarios []lab.Scenario) (err error) {
 			err = os.RemoveAll(o.out)
 		}()
 	}
+	return do()
+}
+
+// run records and judges.
+func (o *options) run(scenarios []lab.Scenario) error {
+	takes := lab.Takes(scenarios)
+	if o.short {
+		takes = lab.Short(scenarios)
+	}
 	begin := time.Now()
 	again, err := lab.Record(o.out, takes)
 	fmt.Printf("%d recordings in %v\n", len(takes), time.Since(begin).Round(time.Second))
@@ -132,18 +145,24 @@ func (o *options) run(scenarios []lab.Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	return verdict(o.out)
+	v, err := verdict(o.out)
+	if err != nil || len(v.Failures()) == 0 {
+		return err
+	}
+	return o.confirm(takes, v)
 }
 
 // verdict judges the recordings of a folder and prints the tables.
-func verdict(dir string) error {
+func verdict(dir string) (*judge.Verdict, error) {
 	v, err := judge.Judge(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := v.Print(os.Stdout); err != nil {
-		return err
-	}
+	return v, v.Print(os.Stdout)
+}
+
+// failure is what is wrong with recordings, nil when nothing is.
+func failure(v *judge.Verdict) error {
 	if failures := v.Failures(); len(failures) > 0 {
 		return errors.New(strings.Join(failures, "; "))
 	}

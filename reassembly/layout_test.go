@@ -1,0 +1,333 @@
+package reassembly
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/lastack/lastack/reassembly/compat"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
+
+// dialogue makes segments of some connections whose numbers mostly fit, so that
+// they are established and go far, with all that may come between.
+type dialogue struct {
+	r  *rand.Rand
+	at int64
+
+	n    uint64
+	next map[int]*[2]tcp.Seq
+	last tcp.Segment
+	// odd is one in how many segments that is not the plain next one.
+	odd, tuples int
+}
+
+func newDialogue(seed uint64, odd, tuples int) *dialogue {
+	return &dialogue{r: rand.New(rand.NewPCG(seed, 1)), at: 1e18, next: map[int]*[2]tcp.Seq{}, odd: odd, tuples: tuples}
+}
+
+func (g *dialogue) segment() tcp.Segment {
+	r := g.r
+	g.n++
+	k := r.IntN(g.tuples)
+	var a, b [16]byte
+	a[15], b[15] = 1, 2
+	if k%3 != 0 {
+		a[10], a[11], b[10], b[11] = 0xff, 0xff, 0xff, 0xff
+	}
+	if k%3 == 2 {
+		a = [16]byte{15: 1} // one end alone in its mapped form
+	}
+	port := uint16(1000 + k)
+	n := g.next[k]
+	begin := n == nil
+	if begin {
+		n = &[2]tcp.Seq{tcp.Seq(r.Uint32()), tcp.Seq(0xffffffff - r.Uint32N(3000))}
+		g.next[k] = n
+	}
+	from := r.IntN(2)
+	tuple, side := tcp.MakeTuple(&a, &b, port, 80)
+	if from == 1 {
+		tuple, side = tcp.MakeTuple(&b, &a, 80, port)
+	}
+	tuple.Tag = uint32(k % 2)
+	g.at += r.Int64N(20e6)
+	s := tcp.Segment{At: g.at, Ref: tcp.Ref(int(g.n%3), g.n), Tuple: tuple, From: side, Kind: tcp.KindTCP, Flags: tcp.ACK,
+		Seq: n[from], Ack: n[1-from], Window: 1000, TTL: 64, IPID: uint16(g.n),
+		Options: tcp.OptTimestamps | tcp.OptAny, TSVal: uint32(g.at / 1e6), WScale: 3}
+	if k%2 == 0 {
+		s.Options = 0
+	}
+	if r.IntN(2) == 0 {
+		s.Len = r.Uint32N(1400)
+	}
+	if begin {
+		s.Flags, s.Len = tcp.SYN, 0
+		s.Options |= tcp.OptWindowScale
+	}
+	if r.IntN(g.odd) == 0 {
+		g.mutate(&s)
+	}
+	if s.Kind == tcp.KindTCP && r.IntN(4*g.odd) != 0 {
+		n[from] = s.End()
+	}
+	g.last = s
+	return s
+}
+
+func (g *dialogue) mutate(s *tcp.Segment) {
+	r := g.r
+	flags := [...]tcp.Flags{tcp.SYN, tcp.SYN | tcp.ACK, tcp.FIN | tcp.ACK, tcp.RST, tcp.RST | tcp.ACK, tcp.FIN, 0, tcp.ACK | tcp.URG, tcp.SYN | tcp.FIN}
+	switch r.IntN(14) {
+	case 0, 1, 2:
+		s.Flags = flags[r.IntN(len(flags))]
+		s.Len = uint32(r.IntN(2))
+	case 3:
+		s.Seq = s.Seq.Add(uint32(r.IntN(5)) - 2)
+	case 4:
+		s.Ack = s.Ack.Add(uint32(r.IntN(5)) - 2)
+	case 5:
+		s.Seq = s.Seq.Add(uint32(r.Int32()))
+	case 6:
+		s.Ack = s.Ack.Add(uint32(r.Int32()))
+	case 7:
+		s.Window = uint16(r.IntN(2))
+	case 8:
+		s.TSVal -= r.Uint32N(1 + r.Uint32N(3000))
+	case 9:
+		g.at += r.Int64N(200e9)
+		s.At = g.at
+	case 10:
+		s.At -= r.Int64N(10e9)
+	case 11:
+		ref := s.Ref
+		*s = g.last // a copy of a frame, or, without its IP ID, a retransmission
+		s.Ref, s.At = ref, g.at
+		if r.IntN(2) == 0 {
+			s.IPID = 7
+		}
+		if s.Flags == 0 && s.Ref == 0 {
+			s.Flags = tcp.ACK
+		}
+	case 12:
+		s.Kind, s.ICMPType, s.ICMPCode = tcp.KindICMP, 3, uint8(r.IntN(5))
+	case 13:
+		s.Options ^= tcp.OptTimestamps
+		s.Quality |= tcp.Snapped
+	}
+}
+
+var flowDiff = cmp.Options{cmp.AllowUnexported(Flow{}, compat.State{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(Handshake{})}
+
+// The short ways lead to where the whole one does.
+func TestShortWays(t *testing.T) {
+	short := 0
+	for seed := range uint64(220) {
+		for _, max := range []int{1, 3, 1000} {
+			var want, got []*Flow
+			whole := NewTable(Options{MaxFlows: max}, func(f *Flow) { want = append(want, f.Clone()) })
+			whole.whole = true
+			other := NewTable(Options{MaxFlows: max}, func(f *Flow) { got = append(got, f.Clone()) })
+			g := newDialogue(seed, 5+int(seed%40), 5)
+			for i := range 250 {
+				s := g.segment()
+				whole.Step(&s)
+				other.StepHashed(&s, other.Hash(&s))
+				if max > 3 {
+					sameEntry(t, whole, other, &s)
+				}
+				if i%50 == 0 {
+					Together(whole).Sweep(g.at)
+					Together(other).Sweep(g.at)
+				}
+				if i%97 == 0 {
+					Together(other).Peek(g.at, func(*Flow) {})
+				}
+			}
+			Together(whole).Finish(g.at + 1e9)
+			Together(other).Finish(g.at + 1e9)
+			if whole.n != other.n {
+				t.Errorf("seed %d, %d flows: counters %+v, %+v", seed, max, whole.n, other.n)
+			}
+			if max > 3 {
+				if d := cmp.Diff(want, got, flowDiff); d != "" {
+					t.Fatalf("seed %d, %d flows: %s", seed, max, d)
+				}
+			}
+			short += other.shortcuts
+		}
+	}
+	if short < 10000 {
+		t.Errorf("only %d segments went the short way", short)
+	}
+}
+
+// sameEntry compares all that two tables know of the flow of a segment, but
+// where it lies.
+func sameEntry(t *testing.T, a, b *Table, s *tcp.Segment) {
+	t.Helper()
+	hash := s.Tuple.Hash(0)
+	i, k := a.find(hash, &s.Tuple), b.find(hash, &s.Tuple)
+	if (i == 0) != (k == 0) {
+		t.Fatalf("%v: entries %x and %x", s.Ref, i, k)
+	}
+	if i == 0 || k&openingBit != 0 {
+		return
+	}
+	x, y := *a.entries.get(i), *b.entries.get(k)
+	for _, e := range []*entry{&x, &y} {
+		e.key, e.logHead, e.logTail, e.extra, e.gen = key{}, 0, 0, min(e.extra, 1), 0
+	}
+	if x != y {
+		t.Fatalf("%v: %+v, %+v", s.Ref, x, y)
+	}
+}
+
+// check holds a table's memory to what must be true of it between any two steps.
+func (t *Table) check() error {
+	used := map[uint32]bool{}
+	wide := map[uint32]bool{}
+	blocks := map[uint32]bool{}
+	count := 0
+	for p, v := range t.index.slots {
+		if v == 0 {
+			continue
+		}
+		count++
+		i := uint32(v)
+		if used[i] {
+			return fmt.Errorf("%x stands twice in the index", i)
+		}
+		used[i] = true
+		k, w := t.keyAt(i)
+		tuple := t.tuple(k, w)
+		hash := tuple.Hash(t.opts.Seed)
+		if hash>>32 != v>>32 || t.find(hash, &tuple) != i {
+			return fmt.Errorf("%x in slot %d is not found by its tuple", i, p)
+		}
+		if w {
+			if wide[k.a] {
+				return fmt.Errorf("two flows share addresses %d", k.a)
+			}
+			wide[k.a] = true
+		}
+		if i&openingBit != 0 {
+			if o := t.openings.get(i &^ openingBit); o.from == 0 {
+				return fmt.Errorf("opening %d is free", i&^openingBit)
+			}
+			continue
+		}
+		e := t.entries.get(i)
+		if e.incarnation == 0 || i == t.aside {
+			return fmt.Errorf("entry %d is free", i)
+		}
+		if e.has(flowDone) && !e.has(flowInWheel) {
+			return fmt.Errorf("entry %d is closed and waits in no wheel", i)
+		}
+		if e.has(flowPending) != (len(t.pending[i]) > 0) {
+			return fmt.Errorf("entry %d: %d SYNs held", i, len(t.pending[i]))
+		}
+		octets := 0
+		for b := e.logHead; b != 0; b = t.blocks.get(b).next {
+			if blocks[b] {
+				return fmt.Errorf("block %d is in two logs", b)
+			}
+			blocks[b] = true
+			octets += blockSize
+		}
+		if int(e.logLen) > octets || int(e.logLen) <= octets-blockSize {
+			return fmt.Errorf("entry %d: %d octets in a log of %d", i, e.logLen, octets)
+		}
+		if e.steps > maxSteps+20 {
+			return fmt.Errorf("entry %d: %d steps", i, e.steps)
+		}
+	}
+	if count != t.index.count || count > t.opts.MaxFlows {
+		return fmt.Errorf("%d slots are taken, %d counted", count, t.index.count)
+	}
+	for name, n := range map[string][3]int{
+		"wides":  {int(t.wides.next), len(t.wides.free), len(wide)},
+		"blocks": {int(t.blocks.next), len(t.blocks.free), len(blocks)},
+		"flows":  {int(t.entries.next + t.openings.next), len(t.entries.free) + len(t.openings.free), count + 1},
+	} {
+		if n[0]-n[1] != n[2] {
+			return fmt.Errorf("%d %s made, %d free, %d in use", n[0], name, n[1], n[2])
+		}
+	}
+	return nil
+}
+
+func TestTableMemory(t *testing.T) {
+	for seed := range uint64(60) {
+		max := 1 + int(seed%8)*int(seed%8)
+		table := NewTable(Options{MaxFlows: max, Seed: seed}, func(*Flow) {})
+		g := newDialogue(seed, 3, 3*max)
+		for i := range 400 {
+			s := g.segment()
+			table.Step(&s)
+			if i%23 == 0 {
+				Together(table).Sweep(g.at)
+			}
+			if i%29 == 0 {
+				Together(table).Peek(g.at, func(*Flow) {})
+			}
+			if err := table.check(); err != nil {
+				t.Fatalf("seed %d, step %d: %v", seed, i, err)
+			}
+		}
+		Together(table).Finish(g.at)
+		if err := table.check(); err != nil || table.Held() > 0 {
+			t.Fatalf("seed %d, in the end: %v, %d flows", seed, err, table.Held())
+		}
+	}
+}
+
+// A log cannot grow beyond what its length and its numbers can tell, however
+// long a connection goes wrong.
+func TestLongStrife(t *testing.T) {
+	most, steps := uint16(0), uint8(0)
+	flags := [...]tcp.Flags{tcp.ACK, tcp.ACK, tcp.ACK, tcp.RST, tcp.RST | tcp.ACK, tcp.FIN | tcp.ACK, tcp.SYN, tcp.SYN | tcp.ACK, tcp.FIN}
+	for seed := range uint64(60) {
+		table := NewTable(Options{MaxFlows: 10}, func(*Flow) {})
+		r := rand.New(rand.NewPCG(seed, 1))
+		var a, b [16]byte
+		a[15], b[15] = 1, 2
+		at := int64(1e18)
+		for i := range 3000 {
+			tuple, side := tcp.MakeTuple(&a, &b, 1000, 80)
+			seq, ack := tcp.Seq(100), tcp.Seq(500)
+			if r.IntN(2) == 0 {
+				tuple, side = tcp.MakeTuple(&b, &a, 80, 1000)
+				seq, ack = ack, seq
+			}
+			at += r.Int64N(2e9)
+			if r.IntN(30) == 0 {
+				at += r.Int64N(100e9)
+			}
+			f := flags[r.IntN(len(flags))]
+			if f&tcp.SYN == 0 {
+				seq++
+			}
+			s := tcp.Segment{At: at, Ref: tcp.Ref(0, uint64(i)+1), Tuple: tuple, From: side, Kind: tcp.KindTCP,
+				Flags: f, Seq: seq.Add(r.Uint32N(3)), Ack: ack.Add(1 + r.Uint32N(3)), Window: 100, IPID: uint16(i) + 1}
+			if f&tcp.SYN != 0 {
+				s.Seq = seq
+			}
+			table.Step(&s)
+			for k := uint32(1); k <= table.entries.next; k++ {
+				e := table.entries.get(k)
+				most, steps = max(most, e.logLen), max(steps, e.steps)
+			}
+			if err := table.check(); err != nil {
+				t.Fatalf("seed %d, step %d: %v", seed, i, err)
+			}
+		}
+	}
+	if steps < maxSteps {
+		t.Errorf("at most %d steps: the bound was not reached", steps)
+	}
+	t.Logf("at most %d octets, %d steps", most, steps)
+}
