@@ -204,16 +204,17 @@ const (
 	SYNACKSent                         // a first SYN-ACK that opened nothing yet: its SYN was not seen, or it fits none
 	RepeatAfterFIN                     // payload again that was sent before the peer's FIN was acknowledged
 	StrayInWindow                      // a segment of an earlier connection, in the window by its number: only its timestamp tells
+	WindowProbe                        // KeepaliveProbe against a window that was zero
 )
 
 var markNames = [...]string{
 	SYNAgain: "SYN again", SYNACKAgain: "SYN-ACK again", FINAgain: "FIN again",
 	FINAckedAgain: "FIN acknowledged again", DataAfterFIN: "data after the peer's FIN",
-	DataAck: "data after its own FIN acknowledged", RSTSent: "RST",
+	DataAck: "data acknowledged after its FIN", RSTSent: "RST",
 	RSTInexact: "RST in the window but not exact", RSTIgnored: "RST out of the window",
 	SYNOnLive: "SYN on a live connection", ChallengeACK: "challenge ACK",
 	BadSYNACK: "SYN-ACK for what was not sent", ICMPError: "ICMP error", Stray: "stray segment",
-	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK", RepeatAfterFIN: "data again after the peer's FIN", StrayInWindow: "old segment in the window",
+	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK", RepeatAfterFIN: "data again after the peer's FIN", WindowProbe: "window probe", StrayInWindow: "old segment in the window",
 }
 
 // String names the mark in words, as evidence lists show it.

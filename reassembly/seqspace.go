@@ -129,7 +129,11 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt) {
 		if s.Seq.Add(1) == d.nxt {
 			t.side(e, s.From).keepalives++
-			t.mark(e, KeepaliveProbe, s)
+			probe := KeepaliveProbe
+			if e.end(s.From.Other()).has(inZeroWindow) {
+				probe = WindowProbe
+			}
+			t.mark(e, probe, s)
 		}
 		return false
 	}

@@ -33,12 +33,15 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	}
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.patterns(patterns, &ctx, end)
+	c.groups.doubts(&all.seen, in.Sources)
 	r.Ports = patterns.Ports(&ctx, end)
 	if s := patterns.WrongRange(&ctx, end); s != "" {
 		r.note("%s", s)
 	}
 	for i := range a.opt.Rules {
-		if !a.opt.Rules[i].Muted {
+		if a.opt.Rules[i].Muted {
+			r.NotAsked = append(r.NotAsked, a.opt.Rules[i].ID)
+		} else {
 			r.Rules = append(r.Rules, a.opt.Rules[i].ID)
 		}
 	}
@@ -97,7 +100,7 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 	*h = Health{
 		Packets: in.Packets, NotTCP: in.NotTCP, Undecodable: in.Undecodable,
 		KernelDrops: in.KernelDrops, BadChecksums: in.BadChecksums,
-		TimeWentBackwards: a.clock.back, Vantage: all.halves.vantage(),
+		DropsCounted: in.DropsCounted, endings: all.endings, TimeWentBackwards: a.clock.back, Vantage: all.halves.vantage(),
 		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
 		Filtered: all.quality(reassembly.QualityFiltered),
 	}
@@ -114,6 +117,7 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 			h.EvictedFlows += n.Evicted
 		}
 	}
+	h.steppedBack = a.clock.back > 0
 	h.Incomplete = in.Damaged || h.KernelDrops > 0 || h.EvictedFlows > 0
 	h.Notes = slices.Clone(in.Notes)
 	slices.SortStableFunc(h.Notes, func(x, y Note) int {
@@ -149,6 +153,14 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	if h.OneWay > 0 {
 		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}
+	if e := &h.endings; e.vain > 0 {
+		r.note("%s on %s of one direction: whether the answer was not captured or never came cannot be told",
+			Plural(e.repeats, "repetition of a segment", "repetitions of segments"), Plural(e.vain, "flow", "flows"))
+	}
+	if n := h.endings.lone; n > 0 {
+		r.note("%s a SYN-ACK whose SYN was not seen and which nobody followed up: the other direction is missing, "+
+			"or the SYNs were forged elsewhere (backscatter)", Plural(n, "flow shows", "flows show"))
+	}
 	switch {
 	case h.filter != nil:
 		r.note("%s nothing but %s, as the filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
@@ -160,8 +172,12 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	if s := all.seen.words(); s != "" {
 		r.note("%s", s)
 	}
-	if h.Midstream > 0 {
-		r.note("%s before the capture did", Plural(h.Midstream, "flow began", "flows began"))
+	if n := h.Midstream - h.endings.oneSaid; n > 0 {
+		r.note("%s before the capture did", Plural(n, "flow began", "flows began"))
+	}
+	if n := h.endings.oneSaid; n > 0 {
+		r.note("no SYN was seen of %s on which one side alone spoke: a probe, or a connection from before the capture",
+			Plural(n, "flow", "flows"))
 	}
 	if h.AckedUnseen > 0 {
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
@@ -176,7 +192,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s a wrong TCP checksum; checksum offload on the capturing host looks the same, so they count",
 			Plural(h.BadChecksums, "segment has", "segments have"))
 	}
-	if a.clock.back > 0 {
+	if h.steppedBack {
 		r.Health.Notes = append(r.Health.Notes, Note{
 			Text: fmt.Sprintf("the clock stepped back %s, by up to %s",
 				Plural(a.clock.back, "time", "times"), diagnose.Span(a.clock.longest)),

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
@@ -100,7 +101,15 @@ func (d *drawing) states(r *Rung) string {
 	if r.Note != "" && (same || d.last == nil && r.Client == r.Server) {
 		return "(" + r.Note + ")"
 	}
-	return fmt.Sprintf("%-11s %s", r.Client, r.Server)
+	return fmt.Sprintf("%-11s %s", stateName(r.Client), stateName(r.Server))
+}
+
+// stateName is a state in a drawing, "-" for one that nothing tells.
+func stateName(s fsm.State) string {
+	if s == 0 {
+		return "-"
+	}
+	return s.String()
 }
 
 // between tells what lies before a rung.

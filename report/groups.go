@@ -84,6 +84,7 @@ type group struct {
 	example     diagnose.Finding
 	flow        *reassembly.Flow
 	usual       *diagnose.Delays // what the findings are to be seen against
+	doubt       string           // a sentence on what speaks against the party
 }
 
 type flowAt struct {
@@ -290,7 +291,7 @@ func (g *group) model(limit diagnose.Confidence) Group {
 	counts := g.counts.capped(limit)
 	m := Group{
 		Rule: g.key.rule, Who: g.key.who, Service: g.key.service, clients: g.clients,
-		StillOpen: g.open, Oldest: g.oldest, onsets: g.onsets, usual: g.usual,
+		StillOpen: g.open, Oldest: g.oldest, onsets: g.onsets, usual: g.usual, doubt: g.doubt,
 		Severity: counts.worst(), Confidence: counts.surest(),
 		Count: counts.Total(), Counts: counts, FlowCount: g.flows,
 		First: g.first, Last: g.last, Longest: g.longest, Example: g.example, Flow: g.flow,

@@ -42,10 +42,11 @@ func (p *panel) sweep(watermark int64) {
 // judge takes flows as they end: it counts them, runs the rules on them and
 // leaves lines and findings in out.
 type judge struct {
-	opt  *Options
-	ctx  diagnose.Context
-	emit func(diagnose.Finding)
-	flow *reassembly.Flow // the one that is being judged
+	opt   *Options
+	ctx   diagnose.Context
+	emit  func(diagnose.Finding)
+	flow  *reassembly.Flow // the one that is being judged,
+	blame blame            // and what was found on it that a copy of it may disprove
 
 	flows FlowWriter // nil when nobody wants lines
 	out   *chunk
@@ -65,6 +66,7 @@ type sums struct {
 	halves    halves
 	flags     flagsOnly
 	seen      twice
+	endings   endings
 }
 
 // quality is the number of flows that have that reason to be trusted less.
@@ -95,8 +97,9 @@ func (j *judge) clone() *judge {
 func (j *judge) take(f *reassembly.Flow) {
 	j.sums.add(f)
 	j.people.add(f)
-	j.flow = f
+	j.flow, j.blame = f, blame{}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
+	j.sums.seen.add(f, j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
 	}
@@ -113,6 +116,9 @@ func (j *judge) take(f *reassembly.Flow) {
 // group went before, and with words when it may be read.
 func (j *judge) found(d diagnose.Finding) {
 	k, r := keyOf(&d), rankOf(&d)
+	if d.Rule == unanswered {
+		j.blame = blame{k, d.Severity, d.Confidence, endpoint(d.Who) == "server"}
+	}
 	b := j.best[k]
 	if b == nil {
 		if len(j.best) >= bestKept {
@@ -160,7 +166,7 @@ func (s *sums) add(f *reassembly.Flow) {
 	}
 	s.halves.add(&f.Handshake)
 	s.flags.add(f)
-	s.seen.add(f)
+	s.endings.add(f)
 }
 
 // clone is a copy that goes on from here.
@@ -183,4 +189,5 @@ func (s *sums) plus(t *sums) {
 	s.halves.plus(t.halves)
 	s.flags.plus(t.flags)
 	s.seen.plus(&t.seen)
+	s.endings.plus(&t.endings)
 }

@@ -17,17 +17,17 @@ type Rung struct {
 	At             int64
 	Ref            tcp.PacketRef // 0 for a timer
 	FromClient     bool
-	What           string // "FIN,ACK seq 413", or what the timer did
-	Client, Server fsm.State
-	Note           string // what is notable beside the states, if anything
-	Evidence       bool   // a finding names this packet
-	Skipped        int    // rungs left out before this one
+	What           string    // "FIN,ACK seq 413", or what the timer did
+	Client, Server fsm.State // 0 before anything is known of that end
+	Note           string    // what is notable beside the states, if anything
+	Evidence       bool      // a finding names this packet
+	Skipped        int       // rungs left out before this one
 }
 
 // Ladder lists the packets of a flow that moved a state or are notable, in
 // order. Those of evidence are marked.
 func Ladder(f *reassembly.Flow, evidence []tcp.PacketRef) []Rung {
-	l := ladder{flow: f, states: [2]fsm.State{fsm.Closed, fsm.Closed}}
+	l := ladder{flow: f}
 	steps, marks := f.Steps, f.Marks
 	for len(steps) > 0 || len(marks) > 0 {
 		if len(marks) == 0 || len(steps) > 0 && !later(&steps[0], &marks[0]) {
@@ -109,6 +109,9 @@ func (l *ladder) rung(at int64, ref tcp.PacketRef, p reassembly.Packet) *Rung {
 	}
 	l.rungs = append(l.rungs, Rung{At: at, Ref: ref, FromClient: p.From == l.flow.Client, What: l.describe(p)})
 	r := &l.rungs[len(l.rungs)-1]
+	if p.From != 0 && p.Flags.Has(tcp.RST) && l.states[p.From.Index()] == 0 {
+		l.states[p.From.Index()] = fsm.Closed // it has no such connection
+	}
 	l.show(r)
 	return r
 }

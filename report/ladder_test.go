@@ -67,6 +67,26 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// Nothing is said of an end before anything tells its state; an RST of a host
+// tells that it has no such connection.
+func TestUnknownIsNoState(t *testing.T) {
+	c, s := tcp.SideA, tcp.SideB
+	syn := reassembly.Packet{From: c, Flags: tcp.SYN, Number: 1}
+	f := &reassembly.Flow{Client: c, Steps: []reassembly.Step{
+		{At: 1, Ref: tcp.Ref(0, 1), Side: c, From: fsm.Closed, To: fsm.SynSent, On: fsm.SendSYN, Packet: syn},
+		{At: 2, Ref: tcp.Ref(0, 2), Side: c, From: fsm.SynSent, To: fsm.Closed, On: fsm.RecvRST,
+			Packet: reassembly.Packet{From: s, Flags: tcp.RST | tcp.ACK}},
+	}}
+	list := Ladder(f, nil)
+	if len(list) != 2 || list[0].Server != 0 || list[1].Server != fsm.Closed {
+		t.Fatalf("%+v", list)
+	}
+	lines := (&Report{Sources: make([]Source, 1)}).Draw(&Group{Flow: f}, Clock{Relative: true}, 9)
+	if !strings.HasSuffix(lines[0], "SYN_SENT    -") || !strings.HasSuffix(lines[1], "CLOSED      CLOSED") {
+		t.Error(strings.Join(lines, "\n"))
+	}
+}
+
 func TestDraw(t *testing.T) {
 	g := &Group{Flow: closing(), Example: diagnose.Finding{Evidence: []diagnose.Evidence{{Ref: tcp.Ref(0, 7)}}}}
 	r := &Report{Sources: make([]Source, 1)}

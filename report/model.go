@@ -35,6 +35,7 @@ type Report struct {
 	Groups   []Group          // the most harmful first
 	Tally    Tally            // of all findings
 	Rules    []string         // IDs of those that were run and are reported
+	NotAsked []string         // IDs of those that are not reported, because others were asked for
 	States   []States         // the sum over all hosts first
 	Asked    bool             // States were asked for: renderers for people print them
 	Series   *Series          // nil unless asked for
@@ -75,6 +76,7 @@ type Input struct {
 	BadChecksums                              uint64
 	Filter                                    Filter
 	Notes                                     []Note
+	DropsCounted                              bool // every source keeps an account of its drops
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
 }
 
@@ -99,12 +101,15 @@ type Health struct {
 	BadChecksums      uint64
 	Notes             []Note
 	Incomplete        bool // cut off, corrupted, drops or evictions
+	DropsCounted      bool // KernelDrops is all: every source keeps an account
 	Vantage           Vantage
 
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
 
-	filter *flagsOnly // of the capture as a whole; nil for none
+	steppedBack bool // the clock did, by a millisecond or more
+	endings     endings
+	filter      *flagsOnly // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.
@@ -139,6 +144,7 @@ type Group struct {
 	clients hosts
 	onsets  bins
 	usual   *diagnose.Delays
+	doubt   string // a sentence on what speaks against the party, if anything
 }
 
 // Clients is how many client addresses the findings are about, and whether

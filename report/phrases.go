@@ -6,8 +6,10 @@ import "github.com/lastack/lastack/report/diagnose"
 //
 // did follows the party when it is an endpoint: "10.0.3.7:8443 did not answer
 // the client's FIN". saw follows "on 6 of 40 flows to 10.0.3.7:8443" where no
-// endpoint is to blame. "{peer}" is "client" or "server". why, if any, is a
-// sentence about what that means, for the worst finding of a report. still
+// endpoint is to blame. "{peer}" is "client" or "server"; "{flows}" is on how many
+// flows, which otherwise follow; "{typical}" is what was measured. why, if any, is a
+// sentence about what that means, for the worst finding of a report; "{unless}" is
+// what has to be excluded where not all findings are certain. still
 // follows the number of those that were so to the input's end.
 type phrase struct {
 	did, saw, why string
@@ -26,7 +28,7 @@ func phraseFor(rule string) phrase {
 func phrases() map[string]phrase {
 	return map[string]phrase{
 		"fin-unanswered": {"did not answer the {peer}'s FIN", "a FIN was acknowledged and not answered",
-			"The kernel acknowledged each FIN; the application does not close.", true, "still in CLOSE_WAIT"},
+			"The kernel acknowledged each FIN; {unless}the application does not close.", true, "still in CLOSE_WAIT"},
 		"fin-answered-late": {"answered the {peer}'s FIN late", "a FIN was answered late", "", true, ""},
 		"late-close-reset": {"closed so late that the {peer} had given up and answered with an RST",
 			"a close came so late that an RST answered it", "", true, ""},
@@ -45,7 +47,7 @@ func phrases() map[string]phrase {
 		"simultaneous-close": {"closed at the same moment as the {peer}", "both ends closed at the same moment", "", false, ""},
 		"abortive-close": {"aborted instead of closing", "one end aborted instead of closing",
 			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet.", false, ""},
-		"rst-unread-data": {"closed with data unread, which sends an RST", "a close with data unread sent an RST",
+		"rst-unread-data": {"reset {flows}, leaving data unread", "a close with data unread sent an RST",
 			"What the {peer} had sent was not read.", false, ""},
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
 		"rst-listener-closed": {"reset all its connections at once", "a burst of RSTs came from one listener", "", false, ""},
@@ -79,7 +81,7 @@ func phrases() map[string]phrase {
 		"late-duplicate":     {"sent a segment of an earlier connection", "a segment of an earlier connection came late", "", false, ""},
 		"port-exhaustion":    {"is running out of ephemeral ports", "ephemeral ports are running out", "", false, ""},
 		"time-wait-churn":    {"holds far more sockets in TIME_WAIT than open", "TIME_WAIT far outnumbers open connections", "", false, ""},
-		"idle-timeout-close": {"closed after a constant idle time", "one end closed after a constant idle time", "", true, ""},
+		"idle-timeout-close": {"closed {flows} after {typical} idle", "one end closed after a constant idle time", "", false, ""},
 		"synchronized-onset": {"began to leak connections together with others", "several hosts began to leak together", "", false, ""},
 	}
 }

@@ -29,6 +29,18 @@ type Row struct {
 
 	clients hosts
 	onsets  bins
+
+	shortest, longest int64 // what the findings measured, ns; 0 for nothing
+}
+
+// measure takes in what a group's finding measured.
+func (row *Row) measure(g *Group) {
+	if ns := g.Example.Typical; ns > 0 {
+		if row.shortest == 0 || ns < row.shortest {
+			row.shortest = ns
+		}
+		row.longest = max(row.longest, ns)
+	}
 }
 
 // Rows folds the groups, the most harmful first.
@@ -56,6 +68,7 @@ func (r *Report) Rows() []Row {
 		} else {
 			rest[k] = true
 		}
+		row.measure(g)
 		row.clients.plus(&g.clients)
 		row.onsets.plus(&g.onsets)
 		row.StillOpen, row.Oldest = row.StillOpen+g.StillOpen, max(row.Oldest, g.Oldest)

@@ -19,6 +19,7 @@ func (r *Report) DrawStates(c Clock, width, hosts int) []string {
 	slices.SortStableFunc(list[1:], func(a, b States) int { return cmp.Compare(b.Sockets(), a.Sockets()) })
 	more := len(list) - 1 - hosts
 	list = list[:min(len(list), hosts+1)]
+	slices.SortFunc(list[1:], func(a, b States) int { return a.Host.Compare(b.Host) }) // the same order at any instant
 
 	lines := []string{"Sockets at " + c.Moment(list[0].Time) + ":"}
 	for len(list) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // twice looks for connections that were captured on both sides of an address
@@ -27,18 +28,35 @@ type isnPair struct {
 	tuple         tcp.Tuple
 	opener        tcp.Side
 	at            int64
+	closes        [2]farewell // of client and server: how each closed, here
+	blame         blame
+}
+
+// farewell is the FIN by which one side closed, or its RST; without a packet it
+// did not.
+type farewell struct {
+	ref tcp.PacketRef
+	rst bool
+}
+
+// blame is a finding that one side of a flow did not close; zero for none.
+type blame struct {
+	group      groupKey
+	severity   diagnose.Severity
+	confidence diagnose.Confidence
+	server     bool // it is the server that is blamed
 }
 
 const (
 	// keptPairs bounds what a partition keeps.
-	keptPairs = 32
+	keptPairs = 1024
 	// together is how far apart the two copies of a connection's first segment
 	// are at most, ns.
 	together = 100 * millisecond
 )
 
-// add takes a flow whose handshake was seen.
-func (w *twice) add(f *reassembly.Flow) {
+// add takes a flow whose handshake was seen, and what was found on it.
+func (w *twice) add(f *reassembly.Flow, found blame) {
 	if f.Handshake.FirstSYNRef == 0 || f.Handshake.SYNACKRef == 0 {
 		return
 	}
@@ -48,7 +66,8 @@ func (w *twice) add(f *reassembly.Flow) {
 		w.more = true
 		return
 	}
-	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start}
+	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: found}
+	p.closes[0], p.closes[1] = closed(f, f.Client), closed(f, f.Server())
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
 	w.keep(p)
 }
@@ -91,6 +110,23 @@ func (w *twice) plus(o *twice) {
 	w.more = w.more || o.more
 }
 
+// closed is how a side closed.
+func closed(f *reassembly.Flow, s tcp.Side) farewell {
+	switch d := f.Endpoint(s); {
+	case d.FINRef != 0 && d.FIN > 0:
+		return farewell{ref: d.FINRef}
+	case f.Reset.Ref != 0 && f.Reset.By == s:
+		return farewell{ref: f.Reset.Ref, rst: true}
+	}
+	return farewell{}
+}
+
+// same reports that both are copies of one connection under two four-tuples.
+func (p *isnPair) same(q *isnPair) bool {
+	return p.hash == q.hash && p.client == q.client && p.serve == q.serve && p.tuple != q.tuple &&
+		max(p.at-q.at, q.at-p.at) <= together
+}
+
 // found is how many of the connections that are known were captured
 // under two four-tuples, and the first of them.
 func (w *twice) found() (n uint64, a, b isnPair) {
@@ -98,9 +134,7 @@ func (w *twice) found() (n uint64, a, b isnPair) {
 	slices.SortFunc(list, isnPair.compare)
 	for i := 1; i < len(list); i++ {
 		p, q := list[i-1], list[i]
-		same := p.hash == q.hash && p.client == q.client && p.serve == q.serve && p.tuple != q.tuple &&
-			max(p.at-q.at, q.at-p.at) <= together
-		if !same {
+		if !p.same(&q) {
 			continue
 		}
 		if n++; n == 1 || p.flow < a.flow {

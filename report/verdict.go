@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -42,18 +41,21 @@ func (r *Report) verdict() []string {
 		case 1:
 			out = append(out, r.tell(row))
 			out = append(out, row.why()...)
+			out = append(out, row.doubts()...)
 			more, linked := r.linked(row)
 			out, told, worst = append(out, more...), linked, row
 		case 2:
 			out = append(out, r.also(row, worst))
+			out = append(out, row.doubts()...)
 		}
 	}
 	switch {
-	case bad > 0:
-	case judged:
-		out = append(out, r.fine(remarks))
-	default:
-		out = append(out, "Nothing wrong was found in what can be seen.")
+	case bad == 0 && remarks > 0 && len(r.NotAsked) > 0:
+		out = append(out, r.tell(&rows[0]), capital(r.others())+".")
+	case bad == 0:
+		out = append(out, r.fine(judged, remarks))
+	case len(r.NotAsked) > 0:
+		out = append(out, capital(r.others())+".")
 	}
 	return out
 }
@@ -133,35 +135,16 @@ func there(percent uint64) string {
 
 func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
 
-// fine says that nothing is wrong, and how the flows ended.
-func (r *Report) fine(remarks uint64) string {
-	n := &r.ByClose
-	var how []string
-	add := func(count uint64, what string) {
-		if count > 0 {
-			how = append(how, Count(count)+" "+what)
-		}
-	}
-	add(n[reassembly.CloseOrderly]+n[reassembly.CloseSimultaneous], "closed by FIN")
-	add(n[reassembly.CloseReset], "ended by RST")
-	add(n[reassembly.CloseRefused], "refused")
-	add(n[reassembly.CloseUnanswered], "unanswered")
-	add(n[reassembly.CloseFINUnacked], "with a FIN not acknowledged yet")
-	add(n[reassembly.CloseHalf], "closed by one side so far")
-	add(n[reassembly.CloseOpen], "still open")
-	s := fmt.Sprintf("No teardown problems in %s: %s.", Plural(r.Flows, "flow", "flows"), strings.Join(how, ", "))
-	if remarks > 0 {
-		s += " " + Plural(remarks, "remark", "remarks") + " below."
-	}
-	return s
-}
-
 // sentence tells a group, and the timer behind it.
 func (r *Report) sentence(g *Group) string {
 	row := Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service},
 		Confidence: g.Confidence, Counts: g.Counts, First: g.First, Last: g.Last, Longest: g.Longest,
 		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
+	row.measure(g)
 	s := r.tell(&row)
+	for _, d := range row.doubts() {
+		s += " " + d
+	}
 	for _, part := range []func(*Row) (string, *Group){(*Row).usual, r.timer} {
 		if more, _ := part(&row); more != "" {
 			s += " " + more
@@ -195,11 +178,11 @@ func (r *Report) tell(row *Row) string {
 		}
 		return capital(fmt.Sprintf("%son %s%s%s %s%s%s.", perhaps, flows, from, row.to(" to "), p.saw, by(row.Who), how))
 	case side == "client" && only:
-		return fmt.Sprintf("%s%s %s on %s%s%s.", perhaps, who, fill(p.did, side), flows, row.to(" to "), how)
+		return fmt.Sprintf("%s%s %s%s.", perhaps, who, row.did(p, side, flows+row.to(" to ")), how)
 	case side == "client":
-		return capital(fmt.Sprintf("%s%s%s %s on %s%s.", perhaps, who, row.to(" of "), fill(p.did, side), flows, how))
+		return capital(fmt.Sprintf("%s%s%s %s%s.", perhaps, who, row.to(" of "), row.did(p, side, flows), how))
 	}
-	return capital(fmt.Sprintf("%s%s %s on %s%s.", perhaps, row.server(), fill(p.did, side), flows, how))
+	return capital(fmt.Sprintf("%s%s %s%s.", perhaps, row.server(), row.did(p, side, flows), how))
 }
 
 // also tells a row after the worst one. Where both are about the same clients it
@@ -212,7 +195,28 @@ func (r *Report) also(row, worst *Row) string {
 		return r.tell(row)
 	}
 	p := phraseFor(row.Rule)
-	return fmt.Sprintf("They also %s on %s%s.", fill(p.did, "client"), Plural(row.FlowCount, "flow", "flows"), r.course(row, p))
+	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), r.course(row, p))
+}
+
+// did is what an endpoint did, on the flows given.
+func (row *Row) did(p phrase, side, flows string) string {
+	s := fill(p.did, side)
+	if !strings.Contains(s, "{flows}") {
+		s += " on {flows}"
+	}
+	return strings.NewReplacer("{flows}", flows, "{typical}", row.typical()).Replace(s)
+}
+
+// typical is what the findings measured: "about 2 s", or "2 s to 30 s".
+func (row *Row) typical() string {
+	a, b := diagnose.Tenths(row.shortest), diagnose.Tenths(row.longest)
+	switch {
+	case row.longest == 0:
+		return "a constant time"
+	case a == b:
+		return "about " + a
+	}
+	return a + " to " + b
 }
 
 // course tells since when a row's phenomenon occurs, how fast it grows, how much
@@ -276,11 +280,8 @@ func (row *Row) to(words string) string {
 
 // by names a party that is no endpoint.
 func by(p diagnose.Party) string {
-	switch p {
-	case diagnose.Path:
-		return " (by the path)"
-	case diagnose.Middlebox:
-		return " (by a middlebox)"
+	if p == diagnose.Middlebox {
+		return " (a middlebox did)"
 	}
 	return ""
 }
@@ -292,9 +293,21 @@ func (row *Row) why() []string {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {
-		return []string{fill(s, side)}
+		unless := ""
+		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
+			unless = "unless the FIN that answers was lost before the tap, "
+		}
+		return []string{strings.ReplaceAll(fill(s, side), "{unless}", unless)}
 	}
 	return nil
+}
+
+// doubts is what speaks against the party. A single finding says it itself.
+func (row *Row) doubts() []string {
+	if row.Group.doubt == "" || len(row.Services) == 1 && row.Group.Count == 1 {
+		return nil
+	}
+	return []string{row.Group.doubt}
 }
 
 // fill puts the other end into a phrase about one.

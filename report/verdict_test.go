@@ -145,24 +145,24 @@ func TestVerdict(t *testing.T) {
 			r.ByClose[reassembly.CloseOrderly], r.ByClose[reassembly.CloseSimultaneous] = 1800, 80
 			r.ByClose[reassembly.CloseReset], r.ByClose[reassembly.CloseOpen] = 21, 3
 			return r
-		}(), "No teardown problems in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
+		}(), "No finding in 1,904 flows: 1,880 closed by FIN, 21 ended by RST, 3 still open."},
 		{"several", reportOf(1904, leak), "10.0.0.1:80 did not answer the client's FIN on 212 of 1,904 flows, " +
 			"the longest for 8m41s. The kernel acknowledged each FIN; the application does not close."},
 		{"one", reportOf(7, single), "It did not answer."},
 		{"clients", reportOf(7, by(diagnose.ClientApp, netip.Addr{})),
-			"Clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
+			"Clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
 				"What the server had sent was not read."},
 		{"one client", reportOf(7, by(diagnose.ClientApp, client), other),
-			"10.0.0.9 closed with data unread, which sends an RST on 6 of 7 flows to 10.0.0.1:80 and 10.0.0.2:80. " +
+			"10.0.0.9 reset 6 of 7 flows to 10.0.0.1:80 and 10.0.0.2:80, leaving data unread. " +
 				"What the server had sent was not read."},
 		{"two clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 2)),
-			"10.0.1.1 and 10.0.1.2 closed with data unread, which sends an RST on 3 of 7 flows to 10.0.0.1:80. " +
+			"10.0.1.1 and 10.0.1.2 reset 3 of 7 flows to 10.0.0.1:80, leaving data unread. " +
 				"What the server had sent was not read."},
 		{"many clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 3)),
-			"3 clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
+			"3 clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
 				"What the server had sent was not read."},
 		{"more clients than are told apart", reportOf(7, crowd(by(diagnose.ClientApp, client), groupHosts+1)),
-			"More than 1,000 clients of 10.0.0.1:80 closed with data unread, which sends an RST on 3 of 7 flows. " +
+			"More than 1,000 clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
 				"What the server had sent was not read."},
 		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
 			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
@@ -176,13 +176,13 @@ func TestVerdict(t *testing.T) {
 			"The kernel acknowledged each FIN; the application does not close. Three clients began together. " +
 			"A timer is behind it. They also sent data to a server that had closed already on 5 flows."},
 		{"nobody", reportOf(7, by(diagnose.Middlebox, netip.Addr{})),
-			"On 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by a middlebox)."},
+			"On 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (a middlebox did)."},
 		{"possible", reportOf(7, unsure(leak, 0, 212)),
 			"Possibly, 10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows, the longest for 8m41s. "},
 		{"partly possible", reportOf(7, unsure(leak, 200, 12)),
 			"10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows (12 of them possibly), the longest for 8m41s. "},
 		{"possibly nobody", reportOf(7, unsure(by(diagnose.Path, netip.Addr{}), 0, 3)),
-			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST (by the path)."},
+			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST."},
 		{"unknown rule", reportOf(7, Group{Rule: "new-rule", Who: diagnose.ServerHost, Service: service, Count: 2}),
 			"10.0.0.1:80 caused new-rule on 2 of 7 flows."},
 		{"remarks", func() *Report {
@@ -193,9 +193,10 @@ func TestVerdict(t *testing.T) {
 		{"one way", func() *Report {
 			r := reportOf(100)
 			r.Health.OneWay = 97
+			r.ByClose[reassembly.CloseFINUnacked] = 100
 			return r
 		}(), "Only one direction was captured on 97% of flows; teardown cannot be judged there. " +
-			"Nothing wrong was found in what can be seen."},
+			"No finding in what can be seen of 100 flows: 100 with a FIN not acknowledged yet."},
 		{"filtered", func() *Report {
 			r := reportOf(100, leak)
 			r.Health.Filtered = 100

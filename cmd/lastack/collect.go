@@ -30,7 +30,7 @@ func (p *pass) input() report.Input {
 	in := report.Input{
 		Meta: p.s.meta(), Sources: p.sources(), Start: p.first, Packets: p.packets,
 		NotTCP: st.NotTCP + st.Fragments + st.Quotes, Undecodable: st.Undecodable, BadChecksums: st.BadChecksums,
-		Damaged: len(p.in.failed) > 0, Notes: p.notes,
+		Damaged: len(p.in.failed) > 0, Notes: p.notes, DropsCounted: len(p.infos) > 0,
 	}
 	if p.filter != nil {
 		in.Filter = report.Filter{Expr: p.s.cfg.filter, Read: p.frames, Tagged: p.tagged && p.packets == 0}
@@ -58,6 +58,7 @@ func (p *pass) sourceNotes(in *report.Input, file int, f *capture.Info) {
 		in.Notes = append(in.Notes, n)
 	}
 	in.KernelDrops += f.Drops
+	in.DropsCounted = in.DropsCounted && f.Counted
 	if f.Drops > 0 && len(p.infos) > 1 {
 		note(0, "%s dropped here", report.Plural(f.Drops, "packet was", "packets were"))
 	}

@@ -75,10 +75,11 @@ type Info struct {
 	// End is the time until which the capture ran by its own account (pcapng's
 	// Interface Statistics Blocks), 0 if it does not say. An account of more
 	// than a year past the last packet is not believed.
-	End    int64
-	Drops  uint64  // packets that the capturing kernel or interface lost
-	Damage *Damage // why reading stopped before the end; nil if it did not
-	SHA256 string  // in hex, when asked for and the input was read to its end
+	End     int64
+	Drops   uint64  // packets that the capturing kernel or interface lost,
+	Counted bool    // where the source keeps an account of them, on whichever interface
+	Damage  *Damage // why reading stopped before the end; nil if it did not
+	SHA256  string  // in hex, when asked for and the input was read to its end
 }
 
 // Damage says where a source could be read no further. The frames before it

@@ -262,7 +262,7 @@ func (l *Live) Infos() []Info {
 		if t.last >= t.first {
 			i.First, i.Last = t.first, t.last
 		}
-		i.Drops = t.drops.Load()
+		i.Drops, i.Counted = t.drops.Load(), true
 		all = append(all, i)
 	}
 	return all

@@ -236,6 +236,7 @@ func (r *ngReader) packetDrops(i *ngIface, typ uint32, options []byte) {
 		drops = r.dropCount(options)
 	}
 	if drops > 0 {
+		r.info.Counted = true
 		r.addDrops(i, i.reported, i.counted+drops)
 	}
 }

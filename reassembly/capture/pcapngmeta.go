@@ -94,7 +94,7 @@ func (r *ngReader) statistics(b []byte) {
 			end = uint64(r.u32(v))<<32 | uint64(r.u32(v[4:]))
 		case code == 5 || code == 7: // isb_ifdrop, isb_osdrop
 			if n := r.u64(v); n < ngMaxDrops {
-				drops += n
+				drops, r.info.Counted = drops+n, true
 			}
 		}
 		o = rest

@@ -91,6 +91,7 @@ func (r *snoopReader) next(f *Frame) error {
 		return r.cut("")
 	}
 	h = s.data
+	r.info.Counted = true
 	r.info.Drops = uint64(binary.BigEndian.Uint32(h[12:]))
 	f.Iface, f.LinkType, f.WireLen = 0, r.link, wire
 	f.Data = h[24 : 24+captured : 24+captured]

@@ -95,6 +95,7 @@ type Finding struct {
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind
+	Typical    int64          // what a pattern measured, ns; 0 for nothing
 	Behind     uint64         // of so many flows with such findings
 	Evidence   []Evidence     // never empty, in packet order
 	Wireshark  string         // display filter

@@ -16,7 +16,7 @@ func TestSpan(t *testing.T) {
 		9_990 * time.Microsecond: "9.9 ms", 10 * time.Millisecond: "10 ms", 312_900 * time.Microsecond: "312 ms",
 		999_999_999: "999 ms", time.Second: "1 s", 8_290 * time.Millisecond: "8.2 s", 59_960 * time.Millisecond: "59.9 s",
 		99_999 * time.Millisecond: "99.9 s", 100 * time.Second: "1m40s", 521 * time.Second: "8m41s",
-		3599 * time.Second: "59m59s", time.Hour: "1h00m", 125*time.Minute + 59*time.Second: "2h05m",
+		3599 * time.Second: "59m59s", time.Hour: "1h00m", 125*time.Minute + 59*time.Second: "2h05m", 48*time.Hour - 1: "47h59m", 48 * time.Hour: "2d00h", 147072 * time.Hour: "6128d00h",
 	} {
 		if have := Span(int64(ns)); have != want {
 			t.Errorf("Span(%d) is %q, want %q", ns, have, want)
@@ -58,11 +58,59 @@ func addr(s string) (a [16]byte) {
 	return a
 }
 
+// Of a flow that was judged early nobody knows whether it is still so.
+func TestJudgedEarlyIsNotStillSo(t *testing.T) {
+	rules := []Rule{{ID: "x", Severity: Error, Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
+		emit(Finding{Confidence: Likely, Censored: true, Client: f.Addr(f.Client), Service: f.Addr(f.Server())})
+	}}}
+	for ended, want := range map[reassembly.Ending]bool{reassembly.EndInput: true, reassembly.EndEvicted: false} {
+		f := flow("192.0.2.9", "192.0.2.1")
+		f.Ended = ended
+		n := 0
+		Judge(&Context{}, rules, f, func(d Finding) {
+			if n++; d.Censored != want {
+				t.Errorf("%v: censored is %v", ended, d.Censored)
+			}
+		})
+		if n != 1 {
+			t.Errorf("%d findings", n)
+		}
+	}
+}
+
+// A filter that is to fit names as much of the flow as there is room for.
+func TestShortFilter(t *testing.T) {
+	v4, v6 := flow("192.0.2.9", "192.0.2.1"), flow("2001:db8::1", "2001:db8::2")
+	for _, c := range []struct {
+		f    *reassembly.Flow
+		n    int
+		want string
+	}{
+		{v4, 200, displayFilter(v4)},
+		{v4, 80, "ip.addr==192.0.2.9 && tcp.port==40001 && frame.number in {1..9}"},
+		{v4, 82, "ip.addr==192.0.2.9 && tcp.port==40001 && tcp.port==8080 && frame.number in {1..9}"},
+		{v4, 62, "tcp.port==40001 && tcp.port==8080 && frame.number in {1..9}"},
+		{v6, 58, "tcp.port==40001 && frame.number in {1..9}"},
+		{v6, 9, displayFilter(v6)},
+	} {
+		if have := ShortFilter(c.f, c.n); have != c.want {
+			t.Errorf("in %d: %s, want %s", c.n, have, c.want)
+		}
+	}
+	v4.Last = tcp.Ref(1, 3)
+	if have := ShortFilter(v4, 30); have != displayFilter(v4) {
+		t.Errorf("over two files: %s", have)
+	}
+}
+
 func TestDisplayFilter(t *testing.T) {
 	f := flow("192.0.2.9", "192.0.2.1")
-	want := "ip.addr==192.0.2.9 && ip.addr==192.0.2.1 && tcp.port==40001 && tcp.port==8080 && frame.number>=1 && frame.number<=9"
+	want := "ip.addr==192.0.2.9 && ip.addr==192.0.2.1 && tcp.port==40001 && tcp.port==8080 && frame.number in {1..9}"
 	if have := displayFilter(f); have != want {
 		t.Errorf("%s\nwant\n%s", have, want)
+	}
+	if f.Last = f.First; !strings.HasSuffix(displayFilter(f), " && frame.number==1") {
+		t.Error(displayFilter(f))
 	}
 	f.Last = tcp.Ref(1, 3) // another file counts its own frames
 	if have := displayFilter(f); strings.Contains(have, "frame") {

@@ -49,7 +49,9 @@ What it usually is
 What to do
   Capture near the other end at the same time: the FIN arrives there or it does
   not. Look for a stateful device on the way with a short idle time.
-  tcp_orphan_retries=0 means 8 where the peer was last heard, not "none".
+  The sysctl tcp_orphan_retries bounds the repetitions once the application has
+  closed. Its default is no ban on them: on Linux tcp_orphan_retries=0 means 8
+  for a peer that can be reached.
 
 What would prove it
   A capture at the other end that shows the FIN arriving and no answer leaving
@@ -59,7 +61,10 @@ What would prove it
 // acknowledged.
 func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	d, p := f.Endpoint(s), f.Endpoint(s.Other())
-	if !sentFIN(f, s) || d.FINAcked || d.FINRepeats == 0 || !p.Sent || f.Reset.Ref != 0 {
+	if !sentFIN(f, s) || d.FINAcked || d.FINRepeats == 0 || !p.Sent {
+		return
+	}
+	if f.Reset.Ref != 0 && !unexplainedReset(c, f, s) {
 		return
 	}
 	if p.SentAck && d.FINEnd.LessEq(p.Ack) {
@@ -76,7 +81,7 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 	if sure == 0 {
 		return
 	}
-	alive := p.LastAt > d.FINAt
+	alive := p.LastAt > d.FINAt && f.Reset.Ref == 0
 	who, why := Unknown, "a host that is gone and a path that drops look the same from here"
 	if alive {
 		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so what %s sent after that must have been lost on the way",
@@ -84,12 +89,25 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 	}
 	n := newFinding(f, who, sure, finEvidence(f, s),
 		Evidence{Ref: last.Ref, At: last.At, Side: s, What: fmt.Sprintf("the same FIN again, the last of %d repetitions", d.FINRepeats)})
-	n.Duration, n.Censored = last.At-d.FINAt, true
+	n.Duration, n.Censored = last.At-d.FINAt, f.Reset.Ref == 0
+	if f.Reset.Ref != 0 {
+		n.prove(rstEvidence(f))
+		why = fmt.Sprintf("then the %s sent an RST of its own; whether the FINs or their acknowledgements were lost, or it ignored them, cannot be told from here",
+			role(f, s.Other()))
+	}
 	n.Verdict = fmt.Sprintf("%s repeated its FIN %s within %s and no acknowledgement of it came: %s",
 		f.Addr(s), times(d.FINRepeats), Span(n.Duration), why)
 	if n.rests(f, onSilence) {
 		emit(n)
 	}
+}
+
+// unexplainedReset reports that the RST of a flow is the peer's of side s, which
+// answered none of its FINs, and that no other rule has a word for it: before it
+// the FIN was unacknowledged as without it.
+func unexplainedReset(c *Context, f *reassembly.Flow, s tcp.Side) bool {
+	r := &f.Reset
+	return r.By == s.Other() && !r.AfterFIN && r.InAnswerTo == 0 && kindOfReset(c, f) == resetNone
 }
 
 // unackedSure grades by how long the FIN was repeated, 0 for too short to say
@@ -99,7 +117,11 @@ func unackedSure(c *Context, f *reassembly.Flow, s tcp.Side, last int64) Confide
 	d := f.Endpoint(s)
 	span := last - d.FINAt
 	gap := last - previousFIN(f, s, last)
-	stopped := f.Until-last > 3*gap+patience(f)
+	until := f.Until
+	if f.Reset.Ref != 0 {
+		until = f.Reset.At
+	}
+	stopped := until-last > 3*gap+patience(f)
 	// The last repetition is due at half of the time after which the host
 	// gives up, since each gap is twice the one before.
 	gaveUp := span >= int64(c.Profile.FIN)*45/100

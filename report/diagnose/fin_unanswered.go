@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
@@ -45,6 +46,13 @@ Look-alikes
   A FIN of the other side that the capture lost: acknowledged beyond what was
   seen, and the capture is marked.
   A slow application that answers after the capture ended.
+  A FIN that was sent and lost before the tap, each time that it was repeated:
+  the closer stands in FIN_WAIT_2 as it would without one, and no packet tells
+  the two apart. Below certain the verdict says "no FIN passed the tap". A
+  capture on the blamed host tells.
+  A FIN that a device on the way did not hand on. Where both sides of an address
+  translation are captured and the other side shows the FIN or an RST, the
+  finding is possible at most and names that packet.
 
 What it usually is
   An application that leaves a connection behind: a response body or a result
@@ -65,8 +73,10 @@ What to do
   received FIN there is no CLOSE_WAIT.
 
 What would prove it
-  On the blamed host: the socket in CLOSE_WAIT, Recv-Q 1 or more where data was
-  left unread, and a stack trace of the process that holds it.`
+  On the blamed host: the socket in CLOSE_WAIT, and a stack trace of the process
+  that holds it. Recv-Q counts the FIN as one: 1 says that the end of file was
+  never read, more that data was left unread as well, and 0 that the application
+  read to the end and still did not close.`
 
 // Spans of silence after the acknowledgement of a FIN, ns.
 const (
@@ -120,8 +130,8 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	case inferred:
 		n.lower(f, Likely, 0)
 	}
-	n.Verdict = unansweredVerdict(f, s, span, inferred)
 	if n.rests(f, onSilence) {
+		n.Verdict = unansweredVerdict(f, s, span, inferred, n.Confidence)
 		emit(n)
 	}
 }
@@ -155,8 +165,9 @@ func unansweredSure(span int64) Confidence {
 
 // unansweredVerdict is the sentence. Where the acknowledgement is inferred it
 // says from what: a FIN that is not repeated although the capture runs on must
-// have been acknowledged.
-func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool) string {
+// have been acknowledged. What the application did follows from a FIN that was not
+// sent; less than certain is that none was, and not only that none passed the tap.
+func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool, sure Confidence) string {
 	o := s.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
 	fact := fmt.Sprintf("acknowledged the %s's FIN after %s", role(f, s), Span(d.FINAckAt-d.FINAt))
@@ -177,6 +188,10 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	gone := ""
 	if f.Reset.Ref != 0 {
 		gone = fmt.Sprintf(", when the %s gave up with an RST", role(f, s))
+	}
+	if sure != Certain {
+		return fmt.Sprintf("%s %s, and no FIN of its own passed the tap within %s%s: unless one was lost before the tap, its application has not closed the socket (CLOSE_WAIT)",
+			f.Addr(o), strings.TrimSuffix(fact, ","), Span(span), gone)
 	}
 	return fmt.Sprintf("%s %s and did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
 		f.Addr(o), fact, Span(span), gone)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -62,10 +63,37 @@ func displayFilter(f *reassembly.Flow) string {
 		ip = "ipv6.addr"
 	}
 	out := fmt.Sprintf("%s==%s && %s==%s && tcp.port==%d && tcp.port==%d", ip, a.Addr(), ip, b.Addr(), a.Port(), b.Port())
-	if f.First.File() == f.Last.File() {
-		out += fmt.Sprintf(" && frame.number>=%d && frame.number<=%d", f.First.Frame(), f.Last.Frame())
+	switch first, last := f.First, f.Last; {
+	case first == last:
+		out += fmt.Sprintf(" && frame.number==%d", first.Frame())
+	case first.File() == last.File():
+		out += fmt.Sprintf(" && frame.number in {%d..%d}", first.Frame(), last.Frame())
 	}
 	return out
+}
+
+// ShortFilter is a Wireshark filter for the flow's packets in at most n
+// characters, of which it names as much as fits: the ports and frames tell most
+// flows from others. Where nothing shorter fits it is the whole filter.
+func ShortFilter(f *reassembly.Flow, n int) string {
+	whole := displayFilter(f)
+	at := strings.LastIndex(whole, " && frame.number")
+	if len(whole) <= n || at < 0 {
+		return whole
+	}
+	c, s := f.Addr(f.Client), f.Addr(f.Server())
+	ip, _, _ := strings.Cut(whole, "=")
+	for _, start := range [...]string{
+		fmt.Sprintf("%s==%s && tcp.port==%d && tcp.port==%d", ip, c.Addr(), c.Port(), s.Port()),
+		fmt.Sprintf("%s==%s && tcp.port==%d", ip, c.Addr(), c.Port()),
+		fmt.Sprintf("tcp.port==%d && tcp.port==%d", c.Port(), s.Port()),
+		fmt.Sprintf("tcp.port==%d", c.Port()),
+	} {
+		if len(start)+len(whole)-at <= n {
+			return start + whole[at:]
+		}
+	}
+	return whole
 }
 
 // lastMark is the last mark of a kind by a side, or nil.

@@ -92,7 +92,7 @@ type idleCell struct {
 	shortest int64 // ns (or ticks)
 	longest  int64
 	resets   uint64 // of them, closed by RST
-	harmed   uint64 // of them, not noticed by the other side
+	harmed   uint64 // of them, where the other side left the close unanswered, wrote after it, or was too late
 	after    int64  // of those in ticks: ns from the close to the packet that tells, summed up
 }
 
@@ -323,26 +323,27 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	if k.side == serverRole {
 		owner = k.addr().String()
 	}
-	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle: %s of them, after %s; the timer is the %s's",
-		owner, did, tenthsOf(mean), count(best.n), spread(best.shortest, best.longest), name)
-	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, tenthsOf(mean)), best.harmed
+	d.Typical = mean
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s%s connections); the timer is the %s's",
+		owner, did, Tenths(mean), spread(best.shortest, best.longest), count(best.n), name)
+	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, Tenths(mean)), best.harmed
 	if who := knownTimer(mean); who != "" {
 		d.Verdict += ", a default of " + who
 		d.Aside += ", a default of " + who
 	}
 	d.Aside += "."
 	if best.harmed > 0 {
-		d.Verdict += fmt.Sprintf(", and the %s did not notice %s", other, times(uint32(min(best.harmed, math.MaxUint32))))
+		d.Verdict += fmt.Sprintf(", and on %s of them the %s did not close its own end in time", count(best.harmed), other)
 	}
 	return d, true
 }
 
-// spread is "30 s", or "29.9 s to 30.1 s".
+// spread is "29.9 s to 30.1 s; ", or "" where that is one length.
 func spread(shortest, longest int64) string {
 	if a, b := Span(shortest), Span(longest); a != b {
-		return a + " to " + b
+		return a + " to " + b + "; "
 	}
-	return Span(shortest)
+	return ""
 }
 
 // knownTimer names who is known to have a default near a length in ns, "" if

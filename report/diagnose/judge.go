@@ -25,6 +25,9 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 		c.Patterns.add(c, f)
 	}
 	for i := range c.found {
+		if f.Ended == reassembly.EndEvicted {
+			c.found[i].Censored = false // it went on unwatched, and may have ended
+		}
 		if !explained(rules, c.found, i) {
 			if !c.Bare {
 				c.found[i].Dress(f)

@@ -17,7 +17,7 @@ type probeRun struct {
 func probes(f *reassembly.Flow, s tcp.Side, after int64) (r probeRun) {
 	for i := range f.Marks {
 		m := &f.Marks[i]
-		if m.Kind != reassembly.KeepaliveProbe || m.Side != s || m.At <= after {
+		if m.Kind != reassembly.KeepaliveProbe && m.Kind != reassembly.WindowProbe || m.Side != s || m.At <= after {
 			continue
 		}
 		if r.n++; r.n == 1 {

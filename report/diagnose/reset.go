@@ -277,7 +277,7 @@ func foreign(f *reassembly.Flow) bool {
 // probing or repeating into: the host gave up, nobody aborted.
 func stalled(f *reassembly.Flow) bool {
 	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
-	if m := lastMark(f, f.Reset.By, reassembly.KeepaliveProbe); m != nil && m.At > p.LastAt {
+	if probes(f, f.Reset.By, p.LastAt).n > 0 {
 		return true
 	}
 	return d.Retransmits > 0 && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)

@@ -48,8 +48,9 @@ What to do
   measurement and PAWS, and helps only this case.
 
 What would prove it
-  "PAWSPassive" (packets rejected in SYN_RCVD or by timestamp) in "nstat -az" on
-  the server, counting up with each unanswered SYN.`
+  TcpExtPAWSPassive in "nstat -az" on the server ("passive connections rejected
+  because of time stamp" in "netstat -s"), counting up with each unanswered SYN.
+  It is the counter of that check: from Linux 4.12 on both are gone.`
 
 const (
 	// clockSlot is how many ticks of offset are taken for one clock: 66 s at

@@ -11,7 +11,7 @@ import (
 )
 
 // Span writes a duration in ns as reports do: "12 us", "0.4 ms", "312 ms",
-// "8.2 s", "70 s", "8m41s", "2h05m". It rounds down: nothing lasted longer than said.
+// "8.2 s", "70 s", "8m41s", "2h05m", "3d04h". It rounds down: nothing lasted longer than said.
 func Span(ns int64) string {
 	d := time.Duration(max(ns, 0))
 	switch {
@@ -26,12 +26,16 @@ func Span(ns int64) string {
 	case d < time.Hour:
 		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 	}
+	const day = 24 * time.Hour
+	if d >= 2*day {
+		return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+	}
 	return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
 }
 
-// tenthsOf writes a duration in ns as people set timers: rounded to tenths of a
+// Tenths writes a duration in ns as people set timers: rounded to tenths of a
 // second.
-func tenthsOf(ns int64) string { return Span((ns + 50e6) / 100e6 * 100e6) }
+func Tenths(ns int64) string { return Span((ns + 50e6) / 100e6 * 100e6) }
 
 // tenths is d in a unit with one decimal, rounded down; "3" for 3.0.
 func tenths(d, unit time.Duration) string {

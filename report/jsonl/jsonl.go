@@ -255,8 +255,11 @@ func health(r *report.Report) Health {
 	out := Health{
 		Type: "health", Packets: h.Packets, TCPSegments: h.TCPSegments, NotTCP: h.NotTCP,
 		Undecodable: h.Undecodable, Duplicates: h.Duplicates, AckedUnseen: h.AckedUnseen,
-		KernelDrops: h.KernelDrops, EvictedFlows: h.EvictedFlows, TimeWentBackwards: h.TimeWentBackwards,
+		EvictedFlows: h.EvictedFlows, TimeWentBackwards: h.TimeWentBackwards,
 		BadChecksums: h.BadChecksums, Notes: []Note{}, AsOf: asOf(r),
+	}
+	if h.DropsCounted || h.KernelDrops > 0 {
+		out.KernelDrops = &h.KernelDrops
 	}
 	for _, n := range h.Notes {
 		note := Note{Text: n.Text}
@@ -275,7 +278,7 @@ func health(r *report.Report) Health {
 func summary(r *report.Report) Summary {
 	out := Summary{
 		Type: "summary", Packets: r.Packets, Flows: r.Flows, ByClose: map[string]uint64{},
-		ByFinding: map[string]uint64{}, Verdict: strings.Join(r.Verdict, " "), Duration: r.End - r.Start, AsOf: asOf(r),
+		ByFinding: map[string]uint64{}, Verdict: strings.Join(r.Verdict, " "), NotAsked: r.NotAsked, Duration: r.End - r.Start, AsOf: asOf(r),
 	}
 	for c := reassembly.CloseRefused; c <= reassembly.CloseOpen; c++ {
 		out.ByClose[c.String()] = r.ByClose[c]

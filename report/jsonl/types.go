@@ -233,19 +233,20 @@ type Source struct {
 
 // Health is what could be read and what could not.
 type Health struct {
-	Type              string `json:"type" jsonschema:"enum=health"`
-	Packets           uint64 `json:"packets"`
-	TCPSegments       uint64 `json:"tcp_segments"`
-	NotTCP            uint64 `json:"not_tcp"`
-	Undecodable       uint64 `json:"undecodable"`
-	Duplicates        uint64 `json:"duplicates"`
-	AckedUnseen       uint64 `json:"acked_unseen"`
-	KernelDrops       uint64 `json:"kernel_drops"`
-	EvictedFlows      uint64 `json:"evicted_flows"`
-	TimeWentBackwards uint64 `json:"time_went_backwards"`
-	BadChecksums      uint64 `json:"bad_checksums"`
-	Notes             []Note `json:"notes"`
-	AsOf              *Time  `json:"as_of,omitempty"`
+	Type        string `json:"type" jsonschema:"enum=health"`
+	Packets     uint64 `json:"packets"`
+	TCPSegments uint64 `json:"tcp_segments"`
+	NotTCP      uint64 `json:"not_tcp"`
+	Undecodable uint64 `json:"undecodable"`
+	Duplicates  uint64 `json:"duplicates"`
+	AckedUnseen uint64 `json:"acked_unseen"`
+	// KernelDrops is absent where not every source keeps an account of its drops.
+	KernelDrops       *uint64 `json:"kernel_drops,omitempty"`
+	EvictedFlows      uint64  `json:"evicted_flows"`
+	TimeWentBackwards uint64  `json:"time_went_backwards"`
+	BadChecksums      uint64  `json:"bad_checksums"`
+	Notes             []Note  `json:"notes"`
+	AsOf              *Time   `json:"as_of,omitempty"`
 }
 
 // Note is one remark on the input.
@@ -263,6 +264,8 @@ type Summary struct {
 	ByClose   map[string]uint64 `json:"by_close"`
 	ByFinding map[string]uint64 `json:"by_finding"`
 	Verdict   string            `json:"verdict"`
-	Duration  int64             `json:"duration_ns"`
-	AsOf      *Time             `json:"as_of,omitempty"`
+	// NotAsked is the rules that are not reported, because others were asked for.
+	NotAsked []string `json:"rules_not_asked,omitempty"`
+	Duration int64    `json:"duration_ns"`
+	AsOf     *Time    `json:"as_of,omitempty"`
 }

@@ -102,7 +102,7 @@ func (d *document) table(list []report.Row) {
 	if !d.clock.Epoch && !d.clock.Relative {
 		zone = " (" + d.clock.ZoneName(d.r.Start) + ")"
 	}
-	d.line("| finding | severity | flows | who | sure | first seen%s | example | frames |", zone)
+	d.line("| finding | severity | flows | who | sure | first seen%s | worst | its frames |", zone)
 	d.line("|---|---|---:|---|---|---|---|---|")
 	for i := range list[:min(len(list), rows)] {
 		row := &list[i]
@@ -180,15 +180,7 @@ func (d *document) states() {
 // capture says what the input was good for, and which it was.
 func (d *document) capture() {
 	r, h := d.r, &d.r.Health
-	state := "complete"
-	if h.Incomplete {
-		state = "incomplete"
-	}
-	text := fmt.Sprintf("Capture: %s, %s drops", state, report.Count(h.KernelDrops))
-	if v := h.Vantage.String(); v != "" {
-		text += ", " + v
-	}
-	d.line("%s. Timers of the hosts: profile %s.", text, r.Meta.Profile.Name)
+	d.line("Capture: %s. Timers of the hosts: profile %s.", r.Capture(), r.Meta.Profile.Name)
 	d.line("")
 	for i, n := range h.Notes {
 		if i == notes {

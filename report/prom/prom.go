@@ -105,7 +105,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for id, n := range byRule {
 		counter(findings, n, id)
 	}
-	counter(dropped, r.Health.KernelDrops)
+	if h := &r.Health; h.DropsCounted || h.KernelDrops > 0 {
+		counter(dropped, h.KernelDrops)
+	}
 	counter(packets, r.Packets)
 	counter(flows, r.Flows)
 	if r.Packets > 0 {

@@ -161,3 +161,17 @@ func TestWriteFails(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Where the input keeps no account of drops there is no number of them.
+func TestDropsUnknown(t *testing.T) {
+	const name = "lastack_capture_dropped_total"
+	for counted, want := range map[bool]string{true: "\n" + name + " 0\n", false: ""} {
+		var b bytes.Buffer
+		if err := prom.Write(&b, &report.Report{Health: report.Health{DropsCounted: counted}}); err != nil {
+			t.Fatal(err)
+		}
+		if has := strings.Contains(b.String(), name); has != counted || !strings.Contains(b.String(), want) {
+			t.Errorf("counted %v: %s", counted, b.String())
+		}
+	}
+}

@@ -25,23 +25,38 @@ type Options struct {
 }
 
 const (
-	width  = 80
-	height = 24
-	rows   = 4 // of findings on the first screen
-	notes  = 3 // on the capture
-	hosts  = 8 // of the state table
+	width   = 80
+	height  = 24
+	rows    = 4 // of findings on the first screen,
+	fewRows = 2 // to which remarks give way, and no further ones
+	notes   = 3 // on the capture
+	hosts   = 8 // of the state table
 )
 
 // Write prints r.
 func Write(w io.Writer, r *report.Report, o Options) error {
-	p := &page{r: r, o: o, clock: o.Clock.For(r)}
+	list := r.Rows()
+	p := &page{r: r, o: o, clock: o.Clock.For(r), rows: rows, notes: notes}
+	for p.screen(list); !o.All && len(p.lines) > height && p.shorten(list); {
+		p.screen(list)
+	}
+	if o.All {
+		p.every()
+	}
+	p.states()
+	_, err := io.WriteString(w, strings.Join(p.lines, "\n")+"\n")
+	return err
+}
+
+// screen is the report without what was asked for beside it.
+func (p *page) screen(list []report.Row) {
+	p.lines = nil
 	p.header()
 	p.verdict()
-	list := r.Rows()
 	if len(list) > 0 {
 		p.table(list)
 	}
-	foot := &page{r: r, o: o}
+	foot := &page{r: p.r, o: p.o, rows: p.rows, notes: p.notes}
 	if len(list) > 0 {
 		foot.line("")
 	}
@@ -50,27 +65,48 @@ func Write(w io.Writer, r *report.Report, o Options) error {
 	if g := report.Example(list); g != nil {
 		p.example(g, height-len(p.lines)-len(foot.lines))
 	}
-	foot.clock = p.clock
-	if o.All {
-		foot.every()
-	}
-	foot.states()
-	_, err := io.WriteString(w, strings.Join(append(p.lines, foot.lines...), "\n")+"\n")
-	return err
+	p.lines = append(p.lines, foot.lines...)
 }
 
-// leastRungs is how much of the example is drawn however full the screen is.
-const leastRungs = 2
+// shorten takes a line from what there is most of; false when nothing is left to
+// take. The row of the example stays.
+func (p *page) shorten(list []report.Row) bool {
+	n, least := len(list), 1
+	for i := range list {
+		if list[i].Group == report.Example(list) {
+			least = i + 1
+		}
+	}
+	switch {
+	case min(p.rows, n) > max(fewRows, least):
+		p.rows = min(p.rows, n) - 1
+	case min(p.notes, len(p.r.Health.Notes)) > 0:
+		p.notes = min(p.notes, len(p.r.Health.Notes)) - 1
+	case !p.terse && n > 1: // else they are all that there is to tell
+		p.terse = true
+	case min(p.rows, n) > least:
+		p.rows = least
+	default:
+		return false
+	}
+	return true
+}
+
+// leastRungs is how much of the example is drawn however full the screen is, up to
+// mostEvidence where so many packets are evidence.
+const (
+	leastRungs   = 2
+	mostEvidence = 4
+)
 
 // example shows the worst flow of a group in about n lines.
 func (p *page) example(g *report.Group, n int) {
-	const around = 5 // blank, title, a pause, the end, Wireshark's filter
-	drawn := p.r.Draw(g, p.clock, max(n-around, leastRungs))
 	f := g.Flow
 	worst := ""
 	if g.FlowCount > 1 {
 		worst = ", worst"
 	}
+	before := len(p.lines)
 	p.line("")
 	what, who := "  "+g.Rule+worst+":", fmt.Sprintf(" client %s  server %s", f.Addr(f.Client), f.Addr(f.Server()))
 	if len(what)+len(who) > width {
@@ -78,11 +114,31 @@ func (p *page) example(g *report.Group, n int) {
 		what = "   "
 	}
 	p.line("%s%s", what, who)
+	n -= len(p.lines) - before + 1 // the filter
+	least := min(max(len(g.Example.Evidence), leastRungs), mostEvidence)
+	room := max(n-p.told(g), least)
+	rungs := room
+	drawn := p.r.Draw(g, p.clock, rungs)
+	for len(drawn) > room && rungs > least { // pauses take lines too
+		rungs--
+		drawn = p.r.Draw(g, p.clock, rungs)
+	}
 	for _, l := range drawn {
 		p.line("%s", l)
 	}
-	p.remarks(g, n-around-len(drawn)+1)
-	p.line("  Wireshark: %s", g.Example.Wireshark)
+	p.remarks(g, n-len(drawn))
+	const intro = "  Wireshark: "
+	p.line("%s%s", intro, diagnose.ShortFilter(f, width-len(intro)))
+}
+
+// told is how many lines the remarks on a flow take that are told in any case.
+func (p *page) told(g *report.Group) int {
+	if g.FlowCount > 1 || p.terse {
+		return 0
+	}
+	whole := &page{r: p.r}
+	whole.remarks(g, 0)
+	return len(whole.lines)
 }
 
 // remarks tells what else the flow shows. Of one flow among several only what
@@ -91,7 +147,7 @@ func (p *page) remarks(g *report.Group, n int) {
 	for _, s := range g.Remarks {
 		before := len(p.lines)
 		p.paragraph("  - ", "    ", s)
-		if n -= len(p.lines) - before; n < 0 && g.FlowCount > 1 {
+		if n -= len(p.lines) - before; n < 0 && (g.FlowCount > 1 || p.terse) {
 			p.lines = p.lines[:before]
 			return
 		}
@@ -104,6 +160,9 @@ type page struct {
 	o     Options
 	clock report.Clock
 	lines []string
+	// how much of them is shown
+	rows, notes int
+	terse       bool // remarks on the example only as far as they fit
 }
 
 func (p *page) line(format string, args ...any) {
@@ -195,40 +254,40 @@ func (p *page) verdict() {
 func (p *page) table(list []report.Row) {
 	shown := list
 	if !p.o.All {
-		shown = list[:min(len(list), rows)]
+		shown = list[:min(len(list), p.rows)]
 	}
 	stamp, rule := len("FIRST SEEN"), len("FINDING")
 	for i := range shown {
 		stamp = max(stamp, len(p.clock.Stamp(shown[i].First)))
 		rule = max(rule, len(shown[i].Rule))
 	}
-	p.line("  %-*s %7s %-11s %-8s %-*s %s", rule, "FINDING", "FLOWS", "WHO", "SURE", stamp, "FIRST SEEN", "EXAMPLE")
+	p.line("  %-*s %7s %-11s %-8s %-*s %s", rule, "FINDING", "FLOWS", "WHO", "SURE", stamp, "FIRST SEEN", "WORST")
 	for i := range shown {
 		row := &shown[i]
-		text := fmt.Sprintf("%s %-*s %7s %-11s %-8s %-*s ", mark(row.Severity), rule, row.Rule,
+		text := fmt.Sprintf("%s %-*s %7s %-11s %-8s %-*s ", mark(row.Severity, row.Confidence), rule, row.Rule,
 			report.Count(row.FlowCount), row.Who, row.Confidence, stamp, p.clock.Stamp(row.First))
-		p.line("%s", p.paint(row.Severity, text+p.frames(&row.Group.Example, width-len(text))))
-	}
-	if n := len(list) - len(shown); n > 0 {
-		p.line("  and %d more kinds of findings: --findings all", n)
+		p.line("%s", p.paint(row.Severity, row.Confidence, text+p.frames(&row.Group.Example, width-len(text))))
 	}
 }
 
-// mark is a severity as a character: not everybody sees colours.
-func mark(s diagnose.Severity) string {
-	switch s {
-	case diagnose.Error:
+// mark is a severity as a character: not everybody sees colours. What is only
+// possible is no alarm.
+func mark(s diagnose.Severity, c diagnose.Confidence) string {
+	switch {
+	case s < diagnose.Info && c == diagnose.Possible:
+		return "?"
+	case s == diagnose.Error:
 		return "!"
-	case diagnose.Warning:
+	case s == diagnose.Warning:
 		return "*"
 	}
 	return "."
 }
 
 // paint colours a line by severity: red, yellow, or as it is.
-func (p *page) paint(s diagnose.Severity, line string) string {
+func (p *page) paint(s diagnose.Severity, c diagnose.Confidence, line string) string {
 	switch {
-	case !p.o.Color || s == diagnose.Info:
+	case !p.o.Color || s == diagnose.Info || c == diagnose.Possible:
 		return line
 	case s == diagnose.Error:
 		return "\x1b[31m" + line + "\x1b[0m"
@@ -263,18 +322,16 @@ func (p *page) frame(file int, frame uint64) string {
 // capture says what the input was good for.
 func (p *page) capture() {
 	h := &p.r.Health
-	parts := []string{"complete"}
-	if h.Incomplete {
-		parts[0] = "incomplete"
+	words := p.r.Capture()
+	if n := len(h.Notes); n > 1 && p.notes == 0 && !p.o.All {
+		words += fmt.Sprintf("; %d remarks in the other reports", n)
 	}
-	parts = append(parts, report.Count(h.KernelDrops)+" drops")
-	if v := h.Vantage.String(); v != "" {
-		parts = append(parts, v)
-	}
-	p.paragraph("  Capture: ", "    ", strings.Join(parts, ", ")+".")
+	p.paragraph("  Capture: ", "    ", words+".")
 	for i, n := range h.Notes {
-		if i == notes && !p.o.All && len(h.Notes) > notes+1 {
-			p.line("    %d more remarks in the other reports.", len(h.Notes)-notes)
+		if i == p.notes && !p.o.All && len(h.Notes) > p.notes+1 {
+			if i > 0 {
+				p.line("    %d more remarks in the other reports.", len(h.Notes)-p.notes)
+			}
 			break
 		}
 		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
@@ -294,7 +351,7 @@ func (p *page) every() {
 			p.line("")
 			p.line("  Every finding:")
 		}
-		text := fmt.Sprintf("%s %-*s %-*s %-8s %-11s %s", mark(d.Severity), stamp, p.clock.Stamp(d.Time),
+		text := fmt.Sprintf("%s %-*s %-*s %-8s %-11s %s", mark(d.Severity, d.Confidence), stamp, p.clock.Stamp(d.Time),
 			rule, d.Rule, d.Confidence, d.Who, p.frames(d, 20))
 		switch {
 		case d.Flow != 0:
@@ -304,7 +361,7 @@ func (p *page) every() {
 		default:
 			text += "  " + report.Plural(d.FlowCount, "flow", "flows")
 		}
-		p.line("%s", p.paint(d.Severity, text))
+		p.line("%s", p.paint(d.Severity, d.Confidence, text))
 	}
 }
 
@@ -323,9 +380,17 @@ func (p *page) states() {
 }
 
 func (p *page) more(list []report.Row) {
-	s := "  More: --md FILE  --jsonl FILE"
+	s := "  More: "
+	if n := len(list) - p.rows; n > 0 && !p.o.All {
+		s += fmt.Sprintf("--findings all (%s)  ", report.Plural(uint64(n), "more kind", "more kinds"))
+	}
+	s += "--md FILE  --jsonl FILE"
 	if len(list) > 0 {
-		s += "  --explain " + list[0].Rule
+		rule := "  --explain " + list[0].Rule
+		if len(s)+len(rule) > width {
+			rule = "  --explain RULE"
+		}
+		s += rule
 	}
 	p.line("%s", s)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lastack/lastack/internal/canonical"
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
 	"github.com/lastack/lastack/report/text"
 )
 
@@ -81,19 +82,22 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// Nothing that a name holds may steer the terminal, and nothing but names and
-// the display filter, which is there to be copied, may be wider than it is.
+// Nothing that a name holds may steer the terminal, and nothing may be wider or
+// longer than it is.
 func TestPlain(t *testing.T) {
 	for name, r := range canonical.Reports() {
 		var b bytes.Buffer
 		if err := text.Write(&b, r, text.Options{}); err != nil {
 			t.Fatal(err)
 		}
+		if n := strings.Count(b.String(), "\n"); n > 24 {
+			t.Errorf("%s: %d lines", name, n)
+		}
 		for n, line := range strings.Split(b.String(), "\n") {
 			if i := strings.IndexFunc(line, func(c rune) bool { return c < ' ' || c > '~' }); i >= 0 {
 				t.Errorf("%s:%d: character %q", name, n+1, line[i])
 			}
-			if len(line) > 80 && !strings.HasPrefix(line, "  Wireshark:") {
+			if len(line) > 80 {
 				t.Errorf("%s:%d: %d characters: %s", name, n+1, len(line), line)
 			}
 			if strings.TrimRight(line, " ") != line {
@@ -129,7 +133,7 @@ func TestAll(t *testing.T) {
 		r.Groups = append(r.Groups, g)
 	}
 	first, all := render(t, r, text.Options{}), render(t, r, text.Options{All: true})
-	if !strings.Contains(first, "more kinds of findings: --findings all") {
+	if !strings.Contains(first, "--findings all (7 more kinds)") {
 		t.Error("the first screen does not say that there is more")
 	}
 	for _, g := range r.Groups {
@@ -162,4 +166,38 @@ func render(t *testing.T, r *report.Report, o text.Options) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// Where there is too much for a screen, rows of findings and remarks go first.
+func TestFits(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for range 6 {
+		g := r.Groups[len(r.Groups)-1]
+		g.Rule += "x"
+		r.Groups = append(r.Groups, g)
+	}
+	for range 9 {
+		r.Health.Notes = append(r.Health.Notes, report.Note{Text: "a remark", File: -1})
+	}
+	out := render(t, r, text.Options{})
+	if n := strings.Count(out, "\n"); n > 24 {
+		t.Errorf("%d lines:\n%s", n, out)
+	}
+	for _, want := range []string{"--findings all (7 more kinds)", "10 more remarks in the other reports", "\n*   0:8 "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// What is only possible is marked as no alarm.
+func TestPossibleIsNoAlarm(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for i := range r.Groups {
+		r.Groups[i].Confidence = diagnose.Possible
+	}
+	out := render(t, r, text.Options{Color: true})
+	if !strings.Contains(out, "\n? fin-unanswered") || strings.Contains(out, "\x1b[") {
+		t.Errorf("an alarm in\n%s", out)
+	}
 }

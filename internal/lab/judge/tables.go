@@ -245,7 +245,7 @@ func accountsOf(flows []*reassembly.Flow, host netip.Addr) map[portPair]account 
 // reported is the table that a report prints when it is asked for an instant.
 func reported(segments []tcp.Segment, p reassembly.Profile, host netip.Addr, at, end int64) (out [fsm.States]int) {
 	a := report.New(report.Options{Profile: p})
-	a.StatesAt(at)
+	a.StatesAt(at, 0)
 	for i := range segments {
 		a.Add(&segments[i])
 	}

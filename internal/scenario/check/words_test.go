@@ -1,0 +1,108 @@
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lastack/lastack/internal/scenario"
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// translated is a connection captured on both sides of an address translator: S
+// is what the client sees, S2 the real server.
+const translated = `0.0000  C > S   S   0:0(0)  isn=70000
+0.0001  C > S2  S   0:0(0)  isn=70000
+0.0100  S2 > C  S.  0:0(0)  ack 1  isn=90000
+0.0101  S > C   S.  0:0(0)  ack 1  isn=90000
+0.0200  C > S   .   1:1(0)  ack 1
+0.0201  C > S2  .   1:1(0)  ack 1
+1.0000  C > S   F.  1:1(0)  ack 1
+1.0001  C > S2  F.  1:1(0)  ack 1
+1.0100  S2 > C  .   1:1(0)  ack 2
+1.0101  S > C   .   1:1(0)  ack 2
+`
+
+// An application that is seen to close behind a translator is not blamed for
+// what the translator did not hand on; one that closes on neither side is.
+func TestBehindATranslator(t *testing.T) {
+	for name, c := range map[string]struct {
+		then string
+		want diagnose.Confidence
+	}{
+		"closed":         {"9.0000  S2 > C  F.  1:1(0)  ack 2\n9.4000  S2 > C  F.  1:1(0)  ack 2\n", diagnose.Possible},
+		"reset":          {"9.0000  S2 > C  R.  1:1(0)  ack 2\n", diagnose.Possible},
+		"closes nowhere": {"", diagnose.Certain},
+	} {
+		s, err := scenario.Parse(name, strings.NewReader(translated+c.then+"90.000  end\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := render(t, s)
+		for i := range r.Groups {
+			g := &r.Groups[i]
+			if g.Rule != "fin-unanswered" {
+				continue
+			}
+			if g.Confidence != c.want || g.Example.Confidence != c.want || r.Tally.Any(diagnose.Error) != (c.want == diagnose.Certain) {
+				t.Errorf("%s: %s, the example %s", name, g.Confidence, g.Example.Confidence)
+			}
+			if said := strings.Contains(r.text, "passed the tap behind an address translation (frame 11, between 192.0.2.1:40001 and 198.51.100.2:8080)"); said != (c.then != "") {
+				t.Errorf("%s: what passed behind the translator: %v in %s", name, said, r.text)
+			}
+		}
+		if r.line("group", "fin-unanswered") == nil {
+			t.Errorf("%s: no fin-unanswered", name)
+		}
+	}
+}
+
+// told is the text report of a transcript.
+func told(t *testing.T, transcript string) reported {
+	t.Helper()
+	s, err := scenario.Parse("told", strings.NewReader(transcript))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render(t, s)
+}
+
+// A FIN, a NULL and an Xmas probe began no connection before the capture.
+func TestProbesDidNotBeginBefore(t *testing.T) {
+	r := told(t, "0.0  C:1 > S F 1:1(0) noopts\n0.1 C:2 > S none 1:1(0) noopts\n0.2 C:3 > S FPU 1:1(0) noopts\n"+
+		"0.3 C:4 > S . 1:1(0) ack 1\n0.4 S > C:4 . 1:1(0) ack 1\n9.0 end\n")
+	if !strings.Contains(r.text, "no SYN was seen of 3 flows on which one side alone spoke") || !strings.Contains(r.text, "1 flow began before the capture did") {
+		t.Error(r.text)
+	}
+}
+
+// A probe of a closed window is not called a keepalive, and one after the window
+// opened again is.
+func TestWindowProbes(t *testing.T) {
+	r := told(t, `0.000  S > C  P.  1:101(100)  ack 1
+0.010  C > S  .   1:1(0)      ack 101 win=0
+3.400  S > C  .   100:100(0)  ack 1
+3.410  C > S  .   1:1(0)      ack 101 win=0
+10.20  S > C  .   100:100(0)  ack 1
+10.21  C > S  .   1:1(0)      ack 101 win=0
+23.70  S > C  .   100:100(0)  ack 1
+23.71  C > S  .   1:1(0)      ack 101 win=0
+60.00  end
+`)
+	if !strings.Contains(r.text, "(window probe)") || strings.Contains(r.text, "(keepalive)") || !strings.Contains(r.text, "through 3 probes") {
+		t.Error(r.text)
+	}
+}
+
+// A timer is named by its length, once.
+func TestTimerIsNamed(t *testing.T) {
+	for _, name := range []string{"idle-timeout-close/stale-pool.txt", "idle-timeout-close/keep-alive.txt"} {
+		r := reportOf(t, name)
+		g := r.line("group", "idle-timeout-close")
+		if g == nil {
+			t.Fatalf("%s: none", name)
+		}
+		if v := g["verdict"].(string); !strings.Contains(v, "connections after about ") || strings.Contains(v, "the longest for") || strings.Contains(v, "notice") || strings.Contains(v, "(each") {
+			t.Errorf("%s: %q", name, v)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lastack/lastack/report/diagnose"
+)
+
+// unanswered is the rule whose findings the other side of an address translation
+// can disprove: there the party may be seen to close.
+const unanswered = "fin-unanswered"
+
+// copiesCompared is with how many copies of one connection each is compared.
+const copiesCompared = 4
+
+// refuted is a finding on one side of an address translation, and the flow on
+// the other side.
+type refuted struct{ here, there isnPair }
+
+// close is how the blamed party closed on the other side.
+func (x *refuted) close() farewell {
+	if x.here.blame.server {
+		return x.there.closes[1]
+	}
+	return x.there.closes[0]
+}
+
+// refuted lists the findings that the other side disproves, by group and in the
+// order of their flows, and how many of a group it confirms.
+func (w *twice) refuted() (out map[groupKey][]refuted, confirmed map[groupKey]int) {
+	out, confirmed = map[groupKey][]refuted{}, map[groupKey]int{}
+	list := slices.Clone(w.kept)
+	slices.SortFunc(list, isnPair.compare)
+	for i := range list {
+		for k := max(0, i-copiesCompared); k < min(len(list), i+1+copiesCompared); k++ {
+			x := refuted{list[i], list[k]}
+			if x.here.blame.confidence == 0 || !x.here.same(&x.there) {
+				continue
+			}
+			if key := x.here.blame.group; x.close().ref != 0 {
+				out[key] = append(out[key], x)
+				break
+			} else if x.there.blame.confidence != 0 {
+				confirmed[key]++
+			}
+		}
+	}
+	for _, l := range out {
+		slices.SortFunc(l, func(a, b refuted) int { return cmp.Compare(a.here.flow, b.here.flow) })
+	}
+	return out, confirmed
+}
+
+// doubts lowers the findings that blame a party for not closing where the same
+// connection, captured on the other side of an address translation, shows that
+// it did. What is disproved of most of those that could be compared is doubtful
+// of the whole group.
+func (s *groups) doubts(w *twice, sources []Source) {
+	all, confirmed := w.refuted()
+	for key, list := range all {
+		g := s.all[key]
+		if g == nil {
+			g = s.all[groupKey{rule: key.rule, who: key.who}]
+		}
+		if g == nil {
+			continue
+		}
+		g.doubt = doubtWords(list, w.more, len(sources) > 1)
+		if len(list) >= confirmed[key] {
+			g.counts = g.counts.capped(diagnose.Possible)
+		} else {
+			for _, x := range list {
+				g.counts.lower(x.here.blame.severity, x.here.blame.confidence)
+			}
+		}
+		whole := len(list) >= confirmed[key]
+		g.weaken(&g.example, list, whole, len(sources) > 1)
+		for i := range g.list {
+			g.weaken(&g.list[i], list, whole, len(sources) > 1)
+		}
+	}
+}
+
+// weaken lowers a finding that is disproved, and names the packet that does.
+func (g *group) weaken(d *diagnose.Finding, list []refuted, whole, files bool) {
+	i := slices.IndexFunc(list, func(x refuted) bool { return x.here.flow == d.Flow })
+	if i < 0 {
+		if whole {
+			d.Confidence = diagnose.Possible
+		}
+		return
+	}
+	d.Confidence = diagnose.Possible
+	if d.Verdict != "" {
+		d.Verdict += "; but " + list[i].words(files)
+	}
+}
+
+// words tells what the other side shows.
+func (x *refuted) words(files bool) string {
+	who, c, kind := "client", x.close(), "FIN"
+	if x.here.blame.server {
+		who = "server"
+	}
+	if c.rst {
+		kind = "RST"
+	}
+	frame := fmt.Sprintf("frame %d", c.ref.Frame())
+	if files {
+		frame = "frame " + c.ref.String()
+	}
+	t := x.there
+	return fmt.Sprintf("the %s's %s passed the tap behind an address translation (%s, between %s and %s), which did not hand it on",
+		who, kind, frame, t.tuple.End(t.opener), t.tuple.End(t.opener.Other()))
+}
+
+// doubtWords tells of how many flows the other side disproves the finding.
+func doubtWords(list []refuted, more, files bool) string {
+	few := ""
+	if more {
+		few = "at least "
+	}
+	if n := uint64(len(list)); n > 1 {
+		return fmt.Sprintf("But on %s%s %s.", few, Plural(n, "flow", "flows"), list[0].words(files))
+	}
+	return "But " + list[0].words(files) + "."
+}
+
+// lower makes one finding of a severity and confidence a possible one.
+func (t *Tally) lower(s diagnose.Severity, c diagnose.Confidence) {
+	if t[s][c] > 0 {
+		t[s][c]--
+		t[s][diagnose.Possible]++
+	}
+}
