@@ -17,8 +17,8 @@ func TestSketchIsBounded(t *testing.T) {
 		if i%50 == 0 {
 			s.at(busy).add(sighting{flow: tcp.PacketRef(i + 1), at: int64(i)})
 		}
-		if len(s.cells) > sketchPlaces || len(s.spare) > sketchPlaces {
-			t.Fatalf("%d places and %d spare cells after %d", len(s.cells), len(s.spare), i)
+		if s.len() > sketchPlaces || cap(s.spots) > 2*sketchPlaces {
+			t.Fatalf("%d places and room for %d after %d", s.len(), cap(s.spots), i)
 		}
 	}
 	if c := s.get(busy); c == nil || c.n != 2000 || len(c.seen) != flowsNamed || c.seen[19].at != 19*50 {
@@ -203,17 +203,17 @@ func TestPatternsAreBounded(t *testing.T) {
 		n := 0
 		switch s := col.(type) {
 		case *idleCloses:
-			n = max(len(s.cells.cells), len(s.unseen.cells), len(s.clocks.cells))
+			n = max(s.cells.len(), s.unseen.len(), s.clocks.len())
 		case *portUse:
-			n = max(len(s.stays.flows.cells), len(s.stays.old.cells), len(s.stays.recent)-recentStays)
+			n = max(s.stays.flows.len(), s.stays.old.len(), len(s.stays.recent)-recentStays)
 		case *churn:
-			n = max(len(s.stays.flows.cells), len(s.stays.old.cells), len(s.stays.recent)-recentStays)
+			n = max(s.stays.flows.len(), s.stays.old.len(), len(s.stays.recent)-recentStays)
 		case *halfOpens:
-			n = len(s.cells.cells)
+			n = s.cells.len()
 		case *stampedSYNs:
-			n = max(len(s.silent.cells), len(s.heard.cells))
+			n = max(s.silent.len(), s.heard.len())
 		case *onsets:
-			n = len(s.cells.cells)
+			n = s.cells.len()
 		}
 		if n > sketchPlaces {
 			t.Errorf("%T holds %d places", col, n)

@@ -126,16 +126,25 @@ const sketchPlaces = 1024
 // value is empty.
 //
 // Every flow meets several sketches, so they are tables of their own and no
-// maps: open addressing over numbers of cells, which lie in order of arrival.
+// maps: open addressing over numbers of cells, which lie beside their places in
+// order of arrival. What at and its kin return is valid until the next place is
+// added to the same sketch.
 type sketch[C any, P cell[C]] struct {
-	keys  []place
-	cells []P      // by key
-	slots []uint64 // the upper half of a hash, and a cell's number from 1
-	spare []P
+	spots []spot[C]
+	slots []uint64 // the upper half of a hash, and a spot's number from 1
 	// weights and equal are of prune, kept for their memory.
 	weights []uint64
 	equal   []place
 }
+
+// spot is a place with its cell.
+type spot[C any] struct {
+	key  place
+	cell C
+}
+
+// len is how many places there are.
+func (s *sketch[C, P]) len() int { return len(s.spots) }
 
 // hash is the same in every run: what is let go must be.
 func (p *place) hash() uint64 {
@@ -150,7 +159,7 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// find is the slot of a place, and the number of its cell; -1 when it has none,
+// find is the slot of a place, and the number of its spot; -1 when it has none,
 // and then the slot is the one to put it into. There must be slots.
 func (s *sketch[C, P]) find(k *place, hash uint64) (slot uint64, n int) {
 	mask := uint64(len(s.slots) - 1)
@@ -159,7 +168,7 @@ func (s *sketch[C, P]) find(k *place, hash uint64) (slot uint64, n int) {
 		if v == 0 {
 			return i, -1
 		}
-		if n := int(uint32(v)) - 1; v>>32 == hash>>32 && s.keys[n] == *k {
+		if n := int(uint32(v)) - 1; v>>32 == hash>>32 && s.spots[n].key == *k {
 			return i, n
 		}
 	}
@@ -171,7 +180,7 @@ func (s *sketch[C, P]) get(k place) P { return s.seek(&k, k.hash()) }
 func (s *sketch[C, P]) seek(k *place, hash uint64) P {
 	if len(s.slots) > 0 {
 		if _, n := s.find(k, hash); n >= 0 {
-			return s.cells[n]
+			return &s.spots[n].cell
 		}
 	}
 	return nil
@@ -183,7 +192,7 @@ func (s *sketch[C, P]) at(k place) P {
 	if c := s.seek(&k, hash); c != nil {
 		return c
 	}
-	if len(s.cells) >= sketchPlaces {
+	if len(s.spots) >= sketchPlaces {
 		s.prune()
 	}
 	return s.make(&k, hash)
@@ -192,30 +201,34 @@ func (s *sketch[C, P]) at(k place) P {
 // put makes the cell of a place that has none.
 func (s *sketch[C, P]) put(k place) P { return s.make(&k, k.hash()) }
 
+// make adds a place. A cell that was let go lies behind the others, with the
+// memory that it had.
 func (s *sketch[C, P]) make(k *place, hash uint64) P {
-	var c P
-	if n := len(s.spare); n > 0 {
-		c, s.spare = s.spare[n-1], s.spare[:n-1]
+	n := len(s.spots)
+	if n < cap(s.spots) {
+		s.spots = s.spots[:n+1]
+		s.spots[n].key = *k
 	} else {
-		c = new(C)
+		s.spots = append(s.spots, spot[C]{key: *k})
 	}
-	s.add(k, hash, c)
-	return c
-}
-
-func (s *sketch[C, P]) add(k *place, hash uint64, c P) {
-	s.keys, s.cells = append(s.keys, *k), append(s.cells, c)
-	if 2*len(s.keys) > len(s.slots) {
+	if 2*len(s.spots) > len(s.slots) {
 		s.slots = make([]uint64, max(8, 2*len(s.slots)))
-		for i := range s.keys {
-			s.fill(&s.keys[i], s.keys[i].hash(), i)
-		}
-		return
+		s.refill()
+	} else {
+		s.fill(k, hash, n)
 	}
-	s.fill(k, hash, len(s.keys)-1)
+	return &s.spots[n].cell
 }
 
-// fill lets a free slot point to cell i.
+// refill lets the slots, which are free, point to all spots.
+func (s *sketch[C, P]) refill() {
+	for i := range s.spots {
+		k := &s.spots[i].key
+		s.fill(k, k.hash(), i)
+	}
+}
+
+// fill lets a free slot point to spot i.
 func (s *sketch[C, P]) fill(k *place, hash uint64, i int) {
 	slot, _ := s.find(k, hash)
 	s.slots[slot] = hash&^0xffffffff | uint64(i+1)
@@ -226,17 +239,17 @@ func (s *sketch[C, P]) fill(k *place, hash uint64, i int) {
 // are such, and need no order.
 func (s *sketch[C, P]) prune() {
 	weights, equal := s.weights[:0], s.equal[:0]
-	for _, c := range s.cells {
-		weights = append(weights, c.weight())
+	for i := range s.spots {
+		weights = append(weights, P(&s.spots[i].cell).weight())
 	}
 	slices.Sort(weights)
 	least, drop := weights[len(weights)/2], len(weights)/2
-	for i, c := range s.cells {
-		switch w := c.weight(); {
+	for i := range s.spots {
+		switch w := P(&s.spots[i].cell).weight(); {
 		case w < least, w <= 1:
 			drop--
 		case w == least:
-			equal = append(equal, s.keys[i])
+			equal = append(equal, s.spots[i].key)
 		}
 	}
 	var last place // the first in order of those that weigh least and go, if any do
@@ -245,43 +258,48 @@ func (s *sketch[C, P]) prune() {
 		last = equal[len(equal)-drop]
 	}
 	s.weights, s.equal = weights, equal
-	s.keep(func(k place, w uint64) bool {
+	s.keep(func(k *place, w uint64) bool {
 		return w > max(least, 1) || w == least && w > 1 && (drop <= 0 || k.compare(last) < 0)
 	})
 }
 
 // keep lets go what stays is false of.
-func (s *sketch[C, P]) keep(stays func(k place, weight uint64) bool) {
-	keys, cells := s.keys, s.cells
-	s.keys, s.cells = keys[:0], cells[:0]
-	clear(s.slots)
-	for i, c := range cells {
-		if k := keys[i]; stays(k, c.weight()) {
-			s.add(&k, k.hash(), c)
-		} else {
-			c.reset()
-			s.spare = append(s.spare, c)
+func (s *sketch[C, P]) keep(stays func(k *place, weight uint64) bool) {
+	kept := 0
+	for i := range s.spots {
+		x := &s.spots[i]
+		if !stays(&x.key, P(&x.cell).weight()) {
+			P(&x.cell).reset()
+			continue
 		}
+		s.spots[kept], s.spots[i] = s.spots[i], s.spots[kept]
+		kept++
 	}
+	s.spots = s.spots[:kept]
+	clear(s.slots)
+	s.refill()
 }
 
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
 // is as large as all judges' together.
 func (s *sketch[C, P]) merge(o *sketch[C, P]) {
-	for i, c := range o.cells {
-		k := &o.keys[i]
+	for i := range o.spots {
+		k := &o.spots[i].key
 		hash := k.hash()
 		mine := s.seek(k, hash)
 		if mine == nil {
 			mine = s.make(k, hash)
 		}
-		mine.merge(c)
+		mine.merge(&o.spots[i].cell)
 	}
 }
 
 // places lists the places in order.
 func (s *sketch[C, P]) places() []place {
-	list := slices.Clone(s.keys)
+	list := make([]place, len(s.spots))
+	for i := range s.spots {
+		list[i] = s.spots[i].key
+	}
 	slices.SortFunc(list, place.compare)
 	return list
 }
