@@ -11,7 +11,7 @@ import (
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// hostsKept and listenersKept bound what one partition remembers: a scan or a
+// hostsKept and listenersKept bound what one judge remembers: a scan or a
 // flood shows as many addresses as there are.
 const (
 	hostsKept     = 1 << 12
@@ -212,7 +212,7 @@ func (p *population) clone() population {
 	return c
 }
 
-// census is the populations of all partitions as one.
+// census is the populations of all judges as one.
 type census struct {
 	past       bool  // an instant was asked for
 	asked      int64 // and which
@@ -223,7 +223,7 @@ type census struct {
 	incomplete bool // there were more hosts or listeners than are kept
 }
 
-// takeCensus adds the partitions of an input up that ended at end. With more
+// takeCensus adds the judges of an input up that ended at end. With more
 // hosts than are kept only the sum over all is known, since no host's own line
 // could be trusted.
 func takeCensus(judges []*judge, end int64) *census {

@@ -48,7 +48,7 @@ type blame struct {
 }
 
 const (
-	// keptPairs bounds what a partition keeps.
+	// keptPairs bounds what a judge keeps.
 	keptPairs = 1024
 	// together is how far apart the two copies of a connection's first segment
 	// are at most, ns.
@@ -104,7 +104,7 @@ func (w *twice) keep(p isnPair) {
 
 func (w *twice) clone() twice { return twice{slices.Clone(w.kept), w.more} }
 
-// plus adds another partition's. The sum is as large as all of them.
+// plus adds another judge's. The sum is as large as all of them.
 func (w *twice) plus(o *twice) {
 	w.kept = append(w.kept, o.kept...)
 	w.more = w.more || o.more
