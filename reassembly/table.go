@@ -62,12 +62,21 @@ func NewTable(o Options, done func(*Flow)) *Table {
 		o.Profile = Profiles()[0]
 	}
 	o.MaxFlows = max(o.MaxFlows, 1)
-	t := &Table{opts: o, done: done, pending: map[uint32][]tcp.Segment{}}
+	t := &Table{opts: o, done: done}
 	t.retain = max(int64(o.Profile.TwoMSL), retention)
 	t.tally.limit = o.MaxFlows/2 + 1<<10
-	t.aside = t.entries.alloc()
-	t.wheel.init(t.retain)
+	t.drop()
 	return t
+}
+
+// drop forgets all flows, without a word on any.
+func (t *Table) drop() {
+	t.index, t.pending = index{}, map[uint32][]tcp.Segment{}
+	t.entries, t.openings, t.wides, t.blocks = slab[entry]{}, slab[opening]{}, slab[addresses]{}, slab[block]{}
+	t.extras, t.holes, t.resets = slab[extra]{}, slab[[2]holes]{}, slab[resets]{}
+	t.previouses, t.icmps = slab[Previous]{}, slab[icmpError]{}
+	t.aside = t.entries.alloc()
+	t.wheel = newWheel(t.retain)
 }
 
 // Counters are the sums so far.

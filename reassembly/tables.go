@@ -20,7 +20,7 @@ func Together(list ...*Table) *Tables { return &Tables{list: list} }
 // held is a flow of one of the tables.
 type held struct {
 	id    tcp.PacketRef
-	table *Table
+	table uint32
 	flow  uint32
 }
 
@@ -43,15 +43,18 @@ func (g *Tables) Sweep(watermark int64) {
 }
 
 // Finish says that the input ended at until: timers run up to then, and every
-// flow is finalised, in order of (Final, ID).
+// flow is finalised, in order of (Final, ID). The tables are empty then.
 func (g *Tables) Finish(until int64) {
 	g.Sweep(until - 1)
 	for _, h := range g.live() {
-		why := EndInput
-		if h.table.retired(h.flow, until) {
+		t, why := g.list[h.table], EndInput
+		if t.retired(h.flow, until) {
 			why = EndExpired
 		}
-		h.table.finalise(h.flow, why, until)
+		t.show(h.flow, why, until, t.done)
+	}
+	for _, t := range g.list {
+		t.drop()
 	}
 }
 
@@ -59,7 +62,7 @@ func (g *Tables) Finish(until int64) {
 // nothing.
 func (g *Tables) Peek(until int64, visit func(*Flow)) {
 	for _, h := range g.live() {
-		h.table.show(h.flow, EndInput, until, visit)
+		g.list[h.table].show(h.flow, EndInput, until, visit)
 	}
 }
 
@@ -74,11 +77,11 @@ func (g *Tables) Held() (n int) {
 // live lists the flows by ID.
 func (g *Tables) live() []held {
 	flows := make([]held, 0, g.Held())
-	for _, t := range g.list {
+	for n, t := range g.list {
 		for _, v := range t.index.slots {
 			if v != 0 {
 				i := uint32(v)
-				flows = append(flows, held{t.firstRef(i), t, i})
+				flows = append(flows, held{t.firstRef(i), uint32(n), i})
 			}
 		}
 	}

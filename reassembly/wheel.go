@@ -31,7 +31,7 @@ type expiry struct {
 
 const second = 1e9
 
-func (w *wheel) init(retain int64) { w.buckets = make([][]waiting, retain/second+3) }
+func newWheel(retain int64) wheel { return wheel{buckets: make([][]waiting, retain/second+3)} }
 
 func floorSecond(at int64) int64 {
 	q := at / second
