@@ -37,8 +37,48 @@ func (g *Tables) Sweep(watermark int64) {
 	slices.SortFunc(g.due, func(a, b expiry) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
 	})
-	for _, d := range g.due {
+	for i, d := range g.due {
+		if i+farAhead < len(g.due) {
+			far := &g.due[i+farAhead]
+			far.table.approach(far.flow)
+		}
+		if i+nearAhead < len(g.due) {
+			near := &g.due[i+nearAhead]
+			near.table.approachLog(near.flow)
+		}
 		d.table.finalise(d.flow, EndExpired, d.at)
+	}
+}
+
+// What ends has lain untouched for minutes. So the memory of the flows that come
+// next is fetched while one is judged: first the entry, then the log that it
+// names.
+const (
+	farAhead  = 12
+	nearAhead = 6
+)
+
+// approach looks at all of where a flow lies, without waiting for it.
+func (t *Table) approach(i uint32) {
+	if i&openingBit != 0 {
+		t.touched += uint32(t.openings.get(i &^ openingBit).seq)
+		return
+	}
+	e := t.entries.get(i)
+	t.touched += e.key.ports + uint32(e.ends[0].dataLen) + uint32(e.ends[0].bits) + uint32(e.ends[1].nxt) + e.ends[1].dataLen + uint32(e.logLen)
+}
+
+// approachLog is approach for the log of a flow that was approached.
+func (t *Table) approachLog(i uint32) {
+	if i&openingBit != 0 {
+		return
+	}
+	if e := t.entries.get(i); e.logHead != 0 {
+		b := t.blocks.get(e.logHead)
+		t.touched += uint32(b.octets[0])
+		if b.next != 0 {
+			t.touched += t.blocks.get(b.next).next
+		}
 	}
 }
 
@@ -46,7 +86,14 @@ func (g *Tables) Sweep(watermark int64) {
 // flow is finalised, in order of (Final, ID). The tables are empty then.
 func (g *Tables) Finish(until int64) {
 	g.Sweep(until - 1)
-	for _, h := range g.live() {
+	live := g.live()
+	for i, h := range live {
+		if i+farAhead < len(live) {
+			g.list[live[i+farAhead].table].approach(live[i+farAhead].flow)
+		}
+		if i+nearAhead < len(live) {
+			g.list[live[i+nearAhead].table].approachLog(live[i+nearAhead].flow)
+		}
 		t, why := g.list[h.table], EndInput
 		if t.retired(h.flow, until) {
 			why = EndExpired
