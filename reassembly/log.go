@@ -16,7 +16,7 @@ type record struct {
 	number uint32 // Packet.Number
 	pos    uint16 // of its who in the log, for patch
 	kind   uint8  // a step's fsm.Event, or markBase + MarkKind
-	states uint8  // a step's from and to
+	states uint8  // a step's from and to; in the log only of a Revise
 	who    uint8  // side, sender, basis and the two bits below
 	flags  uint8  // the low eight of the segment
 }
@@ -78,15 +78,15 @@ func newRecord(kind uint8, side tcp.Side, basis fsm.Basis, s *tcp.Segment) recor
 	return r
 }
 
-// block is a stretch of a log. An ordinary flow fills three.
+// block is a stretch of a log. An ordinary flow fills two.
 type block struct {
 	octets [blockSize]byte
 	next   uint32
 }
 
-// blockSize is chosen by what ordinary flows need in all: about 45 octets for
-// the handshake, 120 at the end.
-const blockSize = 44
+// blockSize is chosen by what ordinary flows need in all: about 35 octets for
+// the handshake, 90 at the end.
+const blockSize = 48
 
 // stepped counts a step. Beyond the maximum none is taken back.
 func (e *entry) stepped() {
@@ -103,12 +103,14 @@ const (
 	maxSteps = 120
 )
 
-// A record in the log: who, kind (with samePacket), states; and, unless it is
-// of the same packet as the record before it, flags, the time and the packet as
+// A record in the log: who, kind (with the two bits below); for a Revise the
+// states, which all other steps lead on to by themselves; and, unless it is of
+// the same packet as the record before it, flags, the time and the packet as
 // signed distances from the flow's first, in groups of seven bits, and the
-// number. So a step costs 3 octets or about 15.
+// number. So a step costs 2 octets or about 14.
 const (
 	samePacket = 0x80 // in kind
+	wholeMicro = 0x20 // in kind: the time's distance is in us, as most captures have it
 
 	longestRecord = 3 + 1 + 2*binary.MaxVarintLen64 + 4
 )
@@ -116,14 +118,23 @@ const (
 // append adds a record.
 func (t *Table) append(e *entry, r record) {
 	var buf [longestRecord]byte
-	buf[0], buf[1], buf[2] = r.who, r.kind, r.states
-	n := 3
+	buf[0], buf[1] = r.who, r.kind
+	n := 2
+	if r.on() == fsm.Revise {
+		buf[2] = r.states
+		n = 3
+	}
 	if t.logged.entry == e && t.logged.ref == r.ref && t.logged.at == r.at && t.logged.sender == r.sender() && r.ref != 0 {
 		buf[1] |= samePacket
 	} else {
-		buf[3] = r.flags
-		n = 4
-		n += binary.PutVarint(buf[n:], r.at-e.first)
+		at := r.at - e.first
+		if micro := at / 1000; micro*1000 == at {
+			buf[1] |= wholeMicro
+			at = micro
+		}
+		buf[n] = r.flags
+		n++
+		n += binary.PutVarint(buf[n:], at)
 		n += binary.PutVarint(buf[n:], int64(r.ref-e.firstRef))
 		binary.LittleEndian.PutUint32(buf[n:], r.number)
 		n += 4
@@ -179,16 +190,29 @@ func (t *Table) story(e *entry) []record {
 	t.rawLog = raw
 	raw = raw[:e.logLen]
 	recs := t.scratch[:0]
+	stood := [2]fsm.State{fsm.Closed, fsm.Closed}
 	var r record
 	for pos := 0; pos < len(raw); {
-		r.pos, r.who, r.kind, r.states = uint16(pos), raw[pos], raw[pos+1]&^samePacket, raw[pos+2]
-		again := raw[pos+1]&samePacket != 0
-		pos += 3
-		if !again {
+		kind := raw[pos+1]
+		r.pos, r.who, r.kind, r.states = uint16(pos), raw[pos], kind&^(samePacket|wholeMicro), 0
+		pos += 2
+		switch {
+		case r.kind >= markBase:
+		case r.on() == fsm.Revise:
+			r.states = raw[pos]
+			stood[r.side().Index()] = r.to()
+			pos++
+		default:
+			r.follow(&stood[r.side().Index()])
+		}
+		if kind&samePacket == 0 {
 			r.flags = raw[pos]
 			at, n := binary.Varint(raw[pos+1:])
 			ref, m := binary.Varint(raw[pos+1+n:])
 			pos += 1 + n + m
+			if kind&wholeMicro != 0 {
+				at *= 1000
+			}
 			r.at, r.ref = e.first+at, e.firstRef+tcp.PacketRef(ref)
 			r.number = binary.LittleEndian.Uint32(raw[pos:])
 			pos += 4
@@ -198,6 +222,23 @@ func (t *Table) story(e *entry) []record {
 	t.scratch = recs
 	e.confirmed(recs)
 	return recs
+}
+
+// follow fills in the states of a step that its side took in state, and moves
+// that on. A tentative one leads nowhere.
+func (r *record) follow(state *fsm.State) {
+	from := *state
+	to, ok := fsm.Observe(from, r.on())
+	if !ok {
+		return
+	}
+	if r.isStep() {
+		*state = to
+	}
+	if r.on() == fsm.RecvSYN && from == fsm.Closed {
+		from = fsm.Listen // a listener shows itself only by its answer
+	}
+	r.states = uint8(from)<<4 | uint8(to)
 }
 
 // confirmed turns the presumed steps into seen ones that are not marked any
@@ -281,19 +322,13 @@ func (t *Table) move(e *entry, side tcp.Side, on fsm.Event, basis fsm.Basis, s *
 	if basis == fsm.Presumed && d.met&meeting(on) != 0 {
 		t.settleBasis(e, side, on)
 	}
-	r := newRecord(uint8(on), side, basis, s)
-	from := d.state
-	if on == fsm.RecvSYN && from == fsm.Closed {
-		from = fsm.Listen // a listener shows itself only by its answer
-	}
-	r.states = uint8(from)<<4 | uint8(to)
-	t.append(e, r)
+	t.append(e, newRecord(uint8(on), side, basis, s))
 	e.stepped()
 	if basis == fsm.Presumed {
 		d.bits |= presumption(on)
 		d.met |= meeting(on)
 	}
-	t.enter(e, side, to, r.at)
+	t.enter(e, side, to, s.At)
 	return true
 }
 

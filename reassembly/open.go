@@ -57,9 +57,7 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 // tentative is the server's step on a SYN, which its answer will confirm: a
 // listener that stays silent shows no state.
 func tentative(s *tcp.Segment) record {
-	r := newRecord(uint8(fsm.RecvSYN), s.From.Other(), 0, s)
-	r.states = uint8(fsm.Listen)<<4 | uint8(fsm.SynRcvd)
-	return r
+	return newRecord(uint8(fsm.RecvSYN), s.From.Other(), 0, s)
 }
 
 // startAt takes the initial sequence number from a SYN or SYN-ACK. Payload on

@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
@@ -273,6 +274,7 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 		judges[i] = p.judge
 	}
 	a.collector.gather(judges, waiting, func(i int) { a.panels[i].all.Finish(until) })
+	runtime.GC()
 	return a.build(until, in, a.collector, judges), a.collector.err
 }
 
