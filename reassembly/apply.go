@@ -80,7 +80,9 @@ func (t *Table) account(e *entry, s *tcp.Segment) {
 	if s.Quality&tcp.Snapped != 0 {
 		e.bits |= flowSnapped
 	}
-	e.compat.Observe(s)
+	if e.compat != 0 {
+		t.compats.get(e.compat).Observe(s)
+	}
 }
 
 // stepBack is how far a clock may step back before it is worth a word, ns.

@@ -89,7 +89,7 @@ func TestWheelIsBounded(t *testing.T) {
 // or half-open ones that filled the table before.
 func TestEvictionLooks(t *testing.T) {
 	const max = 1 << 15
-	table := NewTable(Options{MaxFlows: max}, func(*Flow) {})
+	table := NewTable(Options{MaxFlows: max, Compat: true}, func(*Flow) {})
 	n, at := 0, int64(1e18)
 	for i := range max { // connections that end ...
 		for k, f := range []tcp.Flags{tcp.SYN, tcp.RST | tcp.ACK} {

@@ -47,7 +47,7 @@ func (t *Table) closesGap(e *entry, s *tcp.Segment) {
 	x := t.extra(e)
 	if d.has(hasAck) && x.holes != 0 {
 		if h := &t.holes.get(x.holes)[side.Index()]; h.below(s.Ack) > h.below(d.ack) {
-			e.compat.Gap(side)
+			t.gap(e, side)
 		}
 	}
 	x.sides[side.Index()].repeats = 0
@@ -87,7 +87,7 @@ func (t *Table) unseen(e *entry, s *tcp.Segment) {
 	}
 	e.bits |= flowLoss
 	t.n.AckedUnseen++
-	e.compat.Gap(s.From.Other())
+	t.gap(e, s.From.Other())
 	t.side(e, s.From.Other()).unseenAt = s.At
 }
 

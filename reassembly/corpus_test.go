@@ -34,7 +34,7 @@ func readFlows(t testing.TB, name string) []*reassembly.Flow {
 	}
 	defer src.Close()
 	var flows []*reassembly.Flow
-	table := reassembly.NewTable(reassembly.Options{MaxFlows: 1 << 20}, func(f *reassembly.Flow) {
+	table := reassembly.NewTable(reassembly.Options{MaxFlows: 1 << 20, Compat: true}, func(f *reassembly.Flow) {
 		flows = append(flows, f.Clone())
 	})
 	dec := decode.New(decode.Options{})

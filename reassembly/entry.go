@@ -2,7 +2,6 @@ package reassembly
 
 import (
 	"github.com/lastack/lastack/fsm"
-	"github.com/lastack/lastack/reassembly/compat"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -15,9 +14,9 @@ type entry struct {
 	firstRef         tcp.PacketRef
 	rtt              int64 // SYN to third segment, ns; 0 unknown
 	ends             [2]end
-	compat           compat.State
 	logHead, logTail uint32
 	extra            uint32
+	compat           uint32 // index of what other tools' fields need, 0 without Options.Compat
 	logLen           uint16 // octets
 	incarnation      uint16 // 0 when the entry is free
 	bits             flowBits

@@ -89,6 +89,14 @@ func made[T any](s *slab[T], i *uint32) *T {
 	return s.get(*i)
 }
 
+// gap tells those who need it for other tools' fields that octets of a side are
+// missing.
+func (t *Table) gap(e *entry, s tcp.Side) {
+	if e.compat != 0 {
+		t.compats.get(e.compat).Gap(s)
+	}
+}
+
 func (t *Table) holesOf(x *extra) *[2]holes { return made(&t.holes, &x.holes) }
 func (t *Table) resetsOf(x *extra) *resets  { return made(&t.resets, &x.resets) }
 
@@ -116,6 +124,10 @@ func (t *Table) knownResets(e *entry) *resets {
 
 // freeExtra frees what e has in side tables.
 func (t *Table) freeExtra(e *entry) {
+	if e.compat != 0 {
+		t.compats.release(e.compat)
+		e.compat = 0
+	}
 	if e.extra == 0 {
 		return
 	}

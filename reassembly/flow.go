@@ -45,7 +45,8 @@ type Flow struct {
 	compat compat.State
 }
 
-// ConnState is Zeek's conn_state.
+// ConnState is Zeek's conn_state, and like the next two methods empty without
+// Options.Compat.
 func (f *Flow) ConnState() string { return f.compat.ConnState(f.Client) }
 
 // AppendHistory appends Zeek's history, the client's letters in capitals.

@@ -129,9 +129,9 @@ func TestShortWays(t *testing.T) {
 	for seed := range uint64(220) {
 		for _, max := range []int{1, 3, 1000} {
 			var want, got []*Flow
-			whole := NewTable(Options{MaxFlows: max}, func(f *Flow) { want = append(want, f.Clone()) })
+			whole := NewTable(Options{MaxFlows: max, Compat: true}, func(f *Flow) { want = append(want, f.Clone()) })
 			whole.whole = true
-			other := NewTable(Options{MaxFlows: max}, func(f *Flow) { got = append(got, f.Clone()) })
+			other := NewTable(Options{MaxFlows: max, Compat: true}, func(f *Flow) { got = append(got, f.Clone()) })
 			g := newDialogue(seed, 5+int(seed%40), 5)
 			for i := range 250 {
 				s := g.segment()
@@ -179,8 +179,11 @@ func sameEntry(t *testing.T, a, b *Table, s *tcp.Segment) {
 		return
 	}
 	x, y := *a.entries.get(i), *b.entries.get(k)
+	if p, q := a.compats.get(x.compat), b.compats.get(y.compat); *p != *q {
+		t.Fatalf("%v: %+v, %+v", s.Ref, *p, *q)
+	}
 	for _, e := range []*entry{&x, &y} {
-		e.key, e.logHead, e.logTail, e.extra, e.gen = key{}, 0, 0, min(e.extra, 1), 0
+		e.key, e.logHead, e.logTail, e.extra, e.compat, e.gen = key{}, 0, 0, min(e.extra, 1), 0, 0
 	}
 	if x != y {
 		t.Fatalf("%v: %+v, %+v", s.Ref, x, y)
@@ -192,7 +195,7 @@ func (t *Table) check() error {
 	used := map[uint32]bool{}
 	wide := map[uint32]bool{}
 	blocks := map[uint32]bool{}
-	count := 0
+	count, compats := 0, 0
 	for p, v := range t.index.slots {
 		if v == 0 {
 			continue
@@ -231,6 +234,9 @@ func (t *Table) check() error {
 		if e.has(flowPending) != (len(t.pending[i]) > 0) {
 			return fmt.Errorf("entry %d: %d SYNs held", i, len(t.pending[i]))
 		}
+		if e.compat != 0 {
+			compats++
+		}
 		octets := 0
 		for b := e.logHead; b != 0; b = t.blocks.get(b).next {
 			if blocks[b] {
@@ -252,6 +258,7 @@ func (t *Table) check() error {
 	for name, n := range map[string][3]int{
 		"wides":  {int(t.wides.next), t.wides.unused(), len(wide)},
 		"blocks": {int(t.blocks.next), t.blocks.unused(), len(blocks)},
+		"compat": {int(t.compats.next), t.compats.unused(), compats},
 		"flows":  {int(t.entries.next + t.openings.next), t.entries.unused() + t.openings.unused(), count + 1},
 	} {
 		if n[0]-n[1] != n[2] {
@@ -264,7 +271,7 @@ func (t *Table) check() error {
 func TestTableMemory(t *testing.T) {
 	for seed := range uint64(60) {
 		max := 1 + int(seed%8)*int(seed%8)
-		table := NewTable(Options{MaxFlows: max, Seed: seed}, func(*Flow) {})
+		table := NewTable(Options{MaxFlows: max, Seed: seed, Compat: seed%2 == 0}, func(*Flow) {})
 		g := newDialogue(seed, 3, 3*max)
 		for i := range 400 {
 			s := g.segment()

@@ -5,6 +5,9 @@ type Options struct {
 	Profile  Profile
 	MaxFlows int    // bound on flows held at once; at least 1
 	Seed     uint64 // of the hash, random per process
+	// Compat has the table keep what Flow.ConnState, AppendHistory and
+	// Completeness tell. Without it they tell nothing.
+	Compat bool
 }
 
 // Counters are what a table adds up over all its flows.

@@ -65,6 +65,8 @@ func (t *Table) quick(e *entry, s *tcp.Segment) bool {
 	if s.Quality&tcp.Snapped != 0 {
 		e.bits |= flowSnapped
 	}
-	e.compat.Observe(s)
+	if e.compat != 0 {
+		t.compats.get(e.compat).Observe(s)
+	}
 	return true
 }

@@ -94,9 +94,9 @@ func worsen(segments []tcp.Segment, seed uint64) (out []tcp.Segment) {
 // short one.
 func bothWays(t *testing.T, name string, segments []tcp.Segment) (short, all int) {
 	var want, got []*Flow
-	whole := NewTable(Options{MaxFlows: 1 << 20}, func(f *Flow) { want = append(want, f.Clone()) })
+	whole := NewTable(Options{MaxFlows: 1 << 20, Compat: true}, func(f *Flow) { want = append(want, f.Clone()) })
 	whole.whole = true
-	other := NewTable(Options{MaxFlows: 1 << 20}, func(f *Flow) { got = append(got, f.Clone()) })
+	other := NewTable(Options{MaxFlows: 1 << 20, Compat: true}, func(f *Flow) { got = append(got, f.Clone()) })
 	end := int64(0)
 	for i := range segments {
 		whole.Step(&segments[i])

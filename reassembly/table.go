@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/compat"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -23,6 +24,7 @@ type Table struct {
 	wides    slab[addresses]
 	blocks   slab[block]
 
+	compats    slab[compat.State]
 	extras     slab[extra]
 	holes      slab[[2]holes]
 	resets     slab[resets]
@@ -73,6 +75,7 @@ func NewTable(o Options, done func(*Flow)) *Table {
 func (t *Table) drop() {
 	t.index, t.pending = index{}, map[uint32][]tcp.Segment{}
 	t.entries, t.openings, t.wides, t.blocks = slab[entry]{}, slab[opening]{}, slab[addresses]{}, slab[block]{}
+	t.compats = slab[compat.State]{}
 	t.extras, t.holes, t.resets = slab[extra]{}, slab[[2]holes]{}, slab[resets]{}
 	t.previouses, t.icmps = slab[Previous]{}, slab[icmpError]{}
 	t.aside = t.entries.alloc()
@@ -171,8 +174,11 @@ func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation ui
 		e.bits |= flowWide
 	}
 	e.ends[0].state, e.ends[1].state = fsm.Closed, fsm.Closed
-	if incarnation > 1 && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN {
-		e.compat.Reused()
+	if t.opts.Compat {
+		c := made(&t.compats, &e.compat)
+		if incarnation > 1 && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN {
+			c.Reused()
+		}
 	}
 	t.logged = logged{}
 }

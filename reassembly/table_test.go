@@ -57,7 +57,7 @@ func randomSegments(data []byte, mirrored bool) []tcp.Segment {
 // run works segments through a table and returns its flows.
 func run(segments []tcp.Segment, maxFlows int) []*Flow {
 	var flows []*Flow
-	t := NewTable(Options{MaxFlows: maxFlows}, func(f *Flow) { flows = append(flows, f.Clone()) })
+	t := NewTable(Options{MaxFlows: maxFlows, Compat: true}, func(f *Flow) { flows = append(flows, f.Clone()) })
 	var end int64
 	for i := range segments {
 		t.Step(&segments[i])

@@ -33,7 +33,9 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 		Midstream: !c.has(flowSYN | flowSYNACK), Start: c.first, End: c.last(), First: c.firstRef,
 		Last: max(c.ends[0].lastRef, c.ends[1].lastRef), Final: until, Until: until, Ended: why, RTT: c.rtt,
 		Close: closeOf(c, v.resets, recs), ActiveCloser: closerOf(c),
-		compat: c.compat,
+	}
+	if c.compat != 0 {
+		v.flow.compat = *t.compats.get(c.compat)
 	}
 	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
 		v.flow.Last = c.ends[0].lastRef

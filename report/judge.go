@@ -21,6 +21,7 @@ type panel struct {
 // newPanel is the panel with number n of an analysis.
 func newPanel(n int, o reassembly.Options, opt *Options) *panel {
 	p := &panel{judge: newJudge(opt)}
+	o.Compat = opt.Flows != nil // nobody else is told
 	for i := range p.tables {
 		o.MaxFlows = max(1, (opt.MaxFlows+partitions-1-n*panelTables-i)/partitions)
 		p.tables[i] = reassembly.NewTable(o, p.judge.take)
