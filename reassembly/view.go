@@ -28,12 +28,14 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	recs := v.runTimers(t, t.story(e), until)
 	v.entry.guessClient()
 	c := &v.entry
-	v.flow = Flow{
-		ID: c.firstRef, Tuple: t.tuple(c.key, c.has(flowWide)), Client: c.client, Role: c.role, Incarnation: uint32(c.incarnation),
-		Midstream: !c.has(flowSYN | flowSYNACK), Start: c.first, End: c.last(), First: c.firstRef,
-		Last: max(c.ends[0].lastRef, c.ends[1].lastRef), Final: until, Until: until, Ended: why, RTT: c.rtt,
-		Close: closeOf(c, v.resets, recs), ActiveCloser: closerOf(c),
-	}
+	f := &v.flow
+	*f = Flow{} // filled in place: it is large, and a literal would be made elsewhere and copied
+	f.ID, f.Tuple, f.Client, f.Role = c.firstRef, t.tuple(c.key, c.has(flowWide)), c.client, c.role
+	f.Incarnation, f.Midstream = uint32(c.incarnation), !c.has(flowSYN|flowSYNACK)
+	f.Start, f.End, f.First = c.first, c.last(), c.firstRef
+	f.Last = max(c.ends[0].lastRef, c.ends[1].lastRef)
+	f.Final, f.Until, f.Ended, f.RTT = until, until, why, c.rtt
+	f.Close, f.ActiveCloser = closeOf(c, v.resets, recs), closerOf(c)
 	if c.compat != 0 {
 		v.flow.compat = *t.compats.get(c.compat)
 	}
@@ -94,7 +96,7 @@ func (e *entry) guessClient() {
 	}
 }
 
-// list splits the log into steps and marks.
+// list splits the log into steps and marks, and notes the steps of the FINs.
 func (v *view) list(recs []record) {
 	v.steps, v.marks, v.timeWaits = v.steps[:0], v.marks[:0], v.timeWaits[:0]
 	for k := range recs {
@@ -103,6 +105,13 @@ func (v *view) list(recs []record) {
 		case r.isStep():
 			v.steps = append(v.steps, Step{At: r.at, Ref: r.ref, Side: r.side(), From: r.from(), To: r.to(),
 				On: r.on(), Basis: r.basis(), Retired: r.who&whoRetired != 0, Packet: r.packet()})
+			switch d := &v.flow.Ends[r.side().Index()]; {
+			case !r.believed():
+			case r.on() == fsm.SendFIN:
+				d.FINAt, d.FINRef = r.at, r.ref
+			case r.on() == fsm.RecvACKOfFIN:
+				d.FINAckAt, d.FINAckRef = r.at, r.ref
+			}
 		case r.kind >= markBase:
 			v.marks = append(v.marks, Mark{At: r.at, Ref: r.ref, Side: r.side(),
 				Kind: MarkKind(r.kind - markBase), Packet: r.packet()})
@@ -114,25 +123,19 @@ func (v *view) list(recs []record) {
 func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 	e, k := &v.entry, side.Index()
 	d, p := e.end(side), e.end(side.Other())
-	x := &v.extra.sides[k]
 	out := &v.flow.Ends[k]
-	*out = Endpoint{
-		State: d.state, Since: e.first, ISS: d.iss, Nxt: d.nxt, Ack: d.ack,
-		Sent: d.has(sentAny), SentAck: d.has(hasAck),
-		Packets: uint64(d.packets), SYN: uint64(d.syn) + uint64(x.spilled[countSYN]), FIN: uint64(d.fin) + uint64(x.spilled[countFIN]),
-		RST:          uint64(d.rst) + uint64(x.spilled[countRST]),
-		PayloadBytes: uint64(x.octetsHigh)<<32 | uint64(d.octets), Duplicates: uint64(x.copies), Retransmits: uint64(x.retransmits),
-		OutOfOrder: uint64(x.outOfOrder), ZeroWindows: uint64(x.zeroWindows), Keepalives: uint64(x.keepalives),
-		LastAt: d.lastAt, LastRef: d.lastRef, LastData: d.dataAt, LastDataRef: d.dataRef, LastDataLen: d.dataLen,
-		FINEnd: d.finEnd, FINAcksPeer: d.has(finAcksPeer), FINAcked: d.has(finAcked), FINRepeats: x.finRepeats,
-		Repeats: x.repeats, RepeatAt: x.repeatAt, RepeatRef: x.repeatRef,
-		UnansweredAt: x.unansweredAt, UnansweredRef: x.unansweredRef,
-		EarlyRepeats: x.earlyRepeats, LastEarlyRepeat: x.lastEarlyRepeat,
-		FirstData: x.firstData, FirstDataRef: x.firstDataRef, FirstDataLen: x.firstDataLen,
-		FirstPlain: x.firstPlain, FirstPlainRef: x.firstPlainRef,
-		AckedPeerFIN: d.has(ackedFIN), NxtAtPeerFIN: d.nxtFIN, HalfCloseAlive: d.has(halfAlive), DataAfterPeerFIN: x.dataAfterFIN,
-		Timestamps: d.has(hasTS), LastTSVal: d.tsval, TSEcr: d.tsecr,
-		SYNTSVal: d.tsSYN, HasSYNTSVal: d.has(hasTSSYN), TTL: d.ttl,
+	out.State, out.Since, out.ISS, out.Nxt, out.Ack = d.state, e.first, d.iss, d.nxt, d.ack
+	out.Sent, out.SentAck = d.has(sentAny), d.has(hasAck)
+	out.Packets, out.PayloadBytes = uint64(d.packets), uint64(d.octets)
+	out.SYN, out.FIN, out.RST = uint64(d.syn), uint64(d.fin), uint64(d.rst)
+	out.LastAt, out.LastRef = d.lastAt, d.lastRef
+	out.LastData, out.LastDataRef, out.LastDataLen = d.dataAt, d.dataRef, d.dataLen
+	out.FINEnd, out.FINAcksPeer, out.FINAcked = d.finEnd, d.has(finAcksPeer), d.has(finAcked)
+	out.AckedPeerFIN, out.NxtAtPeerFIN, out.HalfCloseAlive = d.has(ackedFIN), d.nxtFIN, d.has(halfAlive)
+	out.Timestamps, out.LastTSVal, out.TSEcr = d.has(hasTS), d.tsval, d.tsecr
+	out.SYNTSVal, out.HasSYNTSVal, out.TTL = d.tsSYN, d.has(hasTSSYN), d.ttl
+	if e.extra != 0 {
+		out.more(&v.extra.sides[k])
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
 		if v.extra.holes != 0 {
@@ -142,17 +145,24 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 			out.AckedUnseen += uint64(ahead)
 		}
 	}
-	for i := range recs {
-		switch r := &recs[i]; {
-		case !r.isStep() || r.side() != side:
-		case r.on() == fsm.SendFIN && r.believed():
-			out.FINAt, out.FINRef = r.at, r.ref
-		case r.on() == fsm.RecvACKOfFIN && r.believed():
-			out.FINAckAt, out.FINAckRef = r.at, r.ref
-		}
-	}
 	v.stays(t, side, recs, until)
 	out.FinWait2Expired = out.StateNS[fsm.FinWait2] > int64(t.opts.Profile.FinWait2)
+}
+
+// more fills in what only some flows have.
+func (d *Endpoint) more(x *extraSide) {
+	d.SYN += uint64(x.spilled[countSYN])
+	d.FIN += uint64(x.spilled[countFIN])
+	d.RST += uint64(x.spilled[countRST])
+	d.PayloadBytes |= uint64(x.octetsHigh) << 32
+	d.Duplicates, d.Retransmits, d.OutOfOrder = uint64(x.copies), uint64(x.retransmits), uint64(x.outOfOrder)
+	d.ZeroWindows, d.Keepalives = uint64(x.zeroWindows), uint64(x.keepalives)
+	d.FINRepeats, d.DataAfterPeerFIN = x.finRepeats, x.dataAfterFIN
+	d.Repeats, d.RepeatAt, d.RepeatRef = x.repeats, x.repeatAt, x.repeatRef
+	d.UnansweredAt, d.UnansweredRef = x.unansweredAt, x.unansweredRef
+	d.EarlyRepeats, d.LastEarlyRepeat = x.earlyRepeats, x.lastEarlyRepeat
+	d.FirstData, d.FirstDataRef, d.FirstDataLen = x.firstData, x.firstDataRef, x.firstDataLen
+	d.FirstPlain, d.FirstPlainRef = x.firstPlain, x.firstPlainRef
 }
 
 // stays adds up how long one side stood in each state, as finally believed,
@@ -238,9 +248,12 @@ func refused(e *entry, recs []record) bool {
 	if e.has(flowSYNACK) || e.ends[0].has(wasEstablished) || e.ends[1].has(wasEstablished) {
 		return false
 	}
-	return slices.ContainsFunc(recs, func(r record) bool {
-		return r.isStep() && r.on() == fsm.RecvRST && r.from() == fsm.SynSent
-	})
+	for i := range recs {
+		if r := &recs[i]; r.isStep() && r.on() == fsm.RecvRST && r.from() == fsm.SynSent {
+			return true
+		}
+	}
+	return false
 }
 
 // unanswered reports that d opened, if only by a probe with odd flags, and p
