@@ -35,25 +35,23 @@ func appendTime(b []byte, ns int64) []byte {
 	t := time.Unix(0, ns).UTC()
 	year, month, day := t.Date()
 	hour, minute, sec := t.Clock()
-	b = digits(append(b, '"'), year, 4)
-	b = digits(append(b, '-'), int(month), 2)
-	b = digits(append(b, '-'), day, 2)
-	b = digits(append(b, 'T'), hour, 2)
-	b = digits(append(b, ':'), minute, 2)
-	b = digits(append(b, ':'), sec, 2)
-	b = digits(append(b, '.'), t.Nanosecond(), 9)
-	return append(b, 'Z', '"')
+	b = two(two(append(b, '"'), year/100%100), year%100)
+	b = two(append(b, '-'), int(month))
+	b = two(append(b, '-'), day)
+	b = two(append(b, 'T'), hour)
+	b = two(append(b, ':'), minute)
+	b = two(append(b, ':'), sec)
+	n := t.Nanosecond()
+	b = two(two(append(b, '.'), n/1e7), n/1e5%100)
+	b = two(two(b, n/1e3%100), n/10%100)
+	return append(b, byte('0'+n%10), 'Z', '"')
 }
 
-// digits appends the last width decimals of n.
-func digits(b []byte, n, width int) []byte {
-	at := len(b)
-	b = append(b, "000000000"[:width]...)
-	for i := at + width - 1; i >= at; i-- {
-		b[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return b
+// two appends n, from 0 to 99, as two digits.
+func two(b []byte, n int) []byte {
+	const tens = "0000000000111111111122222222223333333333444444444455555555556666666666777777777788888888889999999999"
+	const ones = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+	return append(b, tens[n], ones[n])
 }
 
 // id is how flows are named: "0:4098".
