@@ -99,6 +99,7 @@ func (a flowAt) compare(b flowAt) int {
 // groups is all of them.
 type groups struct {
 	all      map[groupKey]*group
+	last     *group           // of the last finding; nil when it may be gone
 	services map[groupKey]int // groups of a rule and party, by the key without the service
 	list     bool             // findings are wanted one by one,
 	every    bool             // and all of them
@@ -120,6 +121,7 @@ func newGroups(opt *Options) groups {
 
 func (s *groups) clone() groups {
 	c := *s
+	c.last = nil
 	c.all = make(map[groupKey]*group, len(s.all))
 	for k, g := range s.all {
 		n := *g
@@ -169,6 +171,15 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 // of is the group of a finding, made if there is none yet.
 func (s *groups) of(d *diagnose.Finding) *group {
 	k := keyOf(d)
+	if s.last != nil && s.last.key == k {
+		return s.last
+	}
+	s.last = s.find(k, d.Time)
+	return s.last
+}
+
+// find is the group for findings with a key, made if there is none yet.
+func (s *groups) find(k groupKey, time int64) *group {
 	if g := s.all[k]; g != nil {
 		return g
 	}
@@ -180,7 +191,7 @@ func (s *groups) of(d *diagnose.Finding) *group {
 		}
 	}
 	s.services[cause]++
-	g := &group{key: k, last: d.Time}
+	g := &group{key: k, last: time}
 	s.all[k] = g
 	return g
 }
