@@ -49,13 +49,17 @@ func rankOf(d *diagnose.Finding) rank {
 // worse reports whether r makes the better example: the graver and surer first,
 // then the longest, then the earliest.
 func (r rank) worse(o rank) bool {
-	return cmp.Or(
-		cmp.Compare(r.severity, o.severity),
-		cmp.Compare(r.confidence, o.confidence),
-		cmp.Compare(o.duration, r.duration),
-		cmp.Compare(r.time, o.time),
-		cmp.Compare(r.flow, o.flow),
-	) < 0
+	switch {
+	case r.severity != o.severity:
+		return r.severity < o.severity
+	case r.confidence != o.confidence:
+		return r.confidence < o.confidence
+	case r.duration != o.duration:
+		return r.duration > o.duration
+	case r.time != o.time:
+		return r.time < o.time
+	}
+	return r.flow < o.flow
 }
 
 // firstFlow is the flow that a finding is listed under.
@@ -198,10 +202,10 @@ func (s *groups) find(k groupKey, time int64) *group {
 
 // name keeps the flow among the first that the group names.
 func (g *group) name(f flowAt) {
-	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
-	if i >= groupFlows {
+	if len(g.ids) == groupFlows && f.compare(g.ids[groupFlows-1]) > 0 {
 		return
 	}
+	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
 	g.ids = slices.Insert(g.ids, i, f)
 	g.ids = g.ids[:min(len(g.ids), groupFlows)]
 }

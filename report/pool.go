@@ -160,7 +160,7 @@ func (b *batch) step(panels []*panel) {
 }
 
 // ahead is how many segments are looked up together.
-const ahead = 16
+const ahead = 32
 
 // direct has the flows that end in the worker's panels go to out, emptied.
 func (w *worker) direct(out *chunk) {
