@@ -33,6 +33,11 @@ type groupKey struct {
 
 func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service, d.Slot} }
 
+// of reports whether the key is that of a finding.
+func (k *groupKey) of(d *diagnose.Finding) bool {
+	return k.slot == d.Slot && k.who == d.Who && k.service == d.Service && k.rule == d.Rule
+}
+
 // rank says how bad an example is.
 type rank struct {
 	severity   diagnose.Severity
@@ -174,11 +179,9 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 
 // of is the group of a finding, made if there is none yet.
 func (s *groups) of(d *diagnose.Finding) *group {
-	k := keyOf(d)
-	if s.last != nil && s.last.key == k {
-		return s.last
+	if s.last == nil || !s.last.key.of(d) {
+		s.last = s.find(keyOf(d), d.Time)
 	}
-	s.last = s.find(k, d.Time)
 	return s.last
 }
 

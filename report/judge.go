@@ -100,9 +100,12 @@ func (j *judge) clone() *judge {
 func (j *judge) take(f *reassembly.Flow) {
 	j.sums.add(f)
 	j.people.add(f)
-	j.flow, j.blame = f, blame{}
+	j.flow = f
+	if j.blame.confidence != 0 {
+		j.blame = blame{}
+	}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
-	j.sums.seen.add(f, j.blame)
+	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
 	}
@@ -118,11 +121,11 @@ func (j *judge) take(f *reassembly.Flow) {
 // found passes a finding on, with the flow itself when no worse one of its
 // group went before, and with words when it may be read.
 func (j *judge) found(d diagnose.Finding) {
-	k, r := keyOf(&d), rankOf(&d)
+	r := rankOf(&d)
 	if d.Rule == unanswered {
-		j.blame = blame{k, d.Severity, d.Confidence, endpoint(d.Who) == "server"}
+		j.blame = blame{keyOf(&d), d.Severity, d.Confidence, endpoint(d.Who) == "server"}
 	}
-	b := j.of(k)
+	b := j.of(&d)
 	var flow *reassembly.Flow
 	if b.dressed == 0 || r.worse(b.rank) {
 		b.rank = r
@@ -137,11 +140,12 @@ func (j *judge) found(d diagnose.Finding) {
 	j.out.finds = append(j.out.finds, found{d, flow})
 }
 
-// of is what was sent on of a group, nothing if it is new.
-func (j *judge) of(k groupKey) *best {
-	if j.latest != nil && j.latest.key == k {
+// of is what was sent on of a finding's group, nothing if that is new.
+func (j *judge) of(d *diagnose.Finding) *best {
+	if j.latest != nil && j.latest.key.of(d) {
 		return j.latest
 	}
+	k := keyOf(d)
 	b := j.best[k]
 	if b == nil {
 		if len(j.best) >= bestKept {

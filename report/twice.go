@@ -56,7 +56,7 @@ const (
 )
 
 // add takes a flow whose handshake was seen, and what was found on it.
-func (w *twice) add(f *reassembly.Flow, found blame) {
+func (w *twice) add(f *reassembly.Flow, found *blame) {
 	if f.Handshake.FirstSYNRef == 0 || f.Handshake.SYNACKRef == 0 {
 		return
 	}
@@ -66,7 +66,7 @@ func (w *twice) add(f *reassembly.Flow, found blame) {
 		w.more = true
 		return
 	}
-	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: found}
+	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: *found}
 	p.closes[0], p.closes[1] = closed(f, f.Client), closed(f, f.Server())
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
 	w.keep(&p)
