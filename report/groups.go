@@ -243,23 +243,32 @@ func (s *groups) cut(g *group) {
 
 // compareFindings is the order in which findings are listed.
 func compareFindings(a, b *diagnose.Finding) int {
-	return cmp.Or(
-		cmp.Compare(a.Time, b.Time),
-		cmp.Compare(firstFlow(a), firstFlow(b)),
-		cmp.Compare(a.Rule, b.Rule),
-	)
+	if c := cmp.Compare(a.Time, b.Time); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(firstFlow(a), firstFlow(b)), cmp.Compare(a.Rule, b.Rule))
 }
 
 // findings lists what is kept, in order, and how many are not.
 func (s *groups) findings() (list []diagnose.Finding, rest uint64) {
+	var order []*diagnose.Finding // what is sorted is small
 	for _, g := range s.all {
 		s.cut(g)
-		list = append(list, g.list...)
+		for i := range g.list {
+			order = append(order, &g.list[i])
+		}
 		rest += g.counts.Total() - uint64(len(g.list))
 	}
-	slices.SortStableFunc(list, func(a, b diagnose.Finding) int {
-		return cmp.Or(compareFindings(&a, &b), compareKeys(keyOf(&a), keyOf(&b)))
+	slices.SortStableFunc(order, func(a, b *diagnose.Finding) int {
+		if c := compareFindings(a, b); c != 0 {
+			return c
+		}
+		return compareKeys(keyOf(a), keyOf(b))
 	})
+	list = make([]diagnose.Finding, len(order))
+	for i, f := range order {
+		list[i] = *f
+	}
 	return list, rest
 }
 
