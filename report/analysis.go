@@ -73,7 +73,9 @@ type Analysis struct {
 	panels    []*panel
 	pool      *pool // nil with one thread: then everything runs in the caller
 	collector *collector
-	inline    chunk // of the flows that end, with one thread
+	inline    chunk       // of the flows that end, with one thread
+	waits     *batch      // segments that are to be stepped together, with one thread
+	scratch   tcp.Segment // with several
 
 	begun     bool
 	watermark int64
@@ -118,6 +120,7 @@ func New(opt Options) *Analysis {
 		for _, p := range a.panels {
 			p.judge.out = &a.inline
 		}
+		a.waits = newBatch(ahead)
 	}
 	return a
 }
@@ -137,16 +140,42 @@ func (a *Analysis) StatesAt(t, earlier int64) {
 	}
 }
 
-// Add takes one segment, in capture order. The segment is copied.
+// Next is where the next segment can be written before it is added, which mostly
+// spares Add the copy. It is good until the next call of any other method.
+func (a *Analysis) Next() *tcp.Segment {
+	if a.pool != nil {
+		return &a.scratch // its worker is not known before its addresses are
+	}
+	n := len(a.waits.segs)
+	return &a.waits.segs[:n+1][n]
+}
+
+// Add takes one segment, in capture order. The segment is copied, unless it is
+// the one of Next.
 func (a *Analysis) Add(s *tcp.Segment) {
 	a.Advance(s.At, s.Ref)
 	a.fresh++
 	part := uint8(s.Tuple.Hash(routeSeed) >> (64 - 6))
-	if a.pool == nil {
-		a.panels[part/panelTables].table(part).Step(s)
+	if a.pool != nil {
+		a.pool.add(part, s)
 		return
 	}
-	a.pool.add(part, s)
+	// Where a sweep has just had those before it stepped, its place is another.
+	if to := a.Next(); to != s {
+		*to = *s
+	}
+	b := a.waits
+	b.segs, b.parts = b.segs[:len(b.segs)+1], append(b.parts, part)
+	if len(b.segs) == ahead {
+		a.step()
+	}
+}
+
+// step works in what waits, with one thread.
+func (a *Analysis) step() {
+	b := a.waits
+	b.step(a.panels)
+	b.segs, b.parts = b.segs[:0], b.parts[:0]
 }
 
 // Advance tells that event time has reached t: the time of a frame that is not
@@ -222,6 +251,7 @@ func (a *Analysis) sweep(watermark int64) {
 		a.pool.sweep(watermark)
 		return
 	}
+	a.step()
 	for _, p := range a.panels {
 		p.sweep(watermark)
 	}
@@ -313,6 +343,8 @@ func (a *Analysis) Close() {
 func (a *Analysis) Settle() {
 	if a.pool != nil {
 		a.pool.drain()
+	} else {
+		a.step()
 	}
 }
 

@@ -98,7 +98,8 @@ func input(segments []tcp.Segment) report.Input {
 	return report.Input{Packets: uint64(len(segments)), Start: segments[0].At}
 }
 
-// run analyses segments; at each of the indexes given it asks for a snapshot.
+// run analyses segments; at each of the indexes given it asks for a snapshot. With
+// any, it writes the segments where the analysis wants them.
 func run(t *testing.T, segments []tcp.Segment, o report.Options, snapshots ...int) (*report.Report, string) {
 	t.Helper()
 	rec := &recorder{}
@@ -108,7 +109,12 @@ func run(t *testing.T, segments []tcp.Segment, o report.Options, snapshots ...in
 		if slices.Contains(snapshots, i) {
 			a.Snapshot(segments[i].At, input(segments))
 		}
-		a.Add(&segments[i])
+		s := &segments[i]
+		if len(snapshots) > 0 {
+			s = a.Next()
+			*s = segments[i]
+		}
+		a.Add(s)
 	}
 	end := segments[len(segments)-1].At
 	r, err := a.Finish(end+int64(30*time.Second), input(segments))

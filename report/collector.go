@@ -1,7 +1,6 @@
 package report
 
 import (
-	"container/heap"
 	"slices"
 	"sync"
 )
@@ -89,7 +88,7 @@ func (c *collector) flush() {
 // finalised at once without their lines being held at once. What waits from
 // before is one of the streams.
 func (c *collector) gather(judges []*judge, waiting []*chunk, run func(i int)) {
-	streams := make(streams, 0, len(judges)+1)
+	streams := make([]*stream, 0, len(judges)+1)
 	streams = append(streams, &stream{places: c.inOrder(waiting)})
 	var running sync.WaitGroup
 	for i, j := range judges {
@@ -106,14 +105,16 @@ func (c *collector) gather(judges []*judge, waiting []*chunk, run func(i int)) {
 		})
 	}
 	streams = slices.DeleteFunc(streams, func(s *stream) bool { return !s.next() })
-	heap.Init(&streams)
 	for len(streams) > 0 {
-		s := streams[0]
-		c.take(s.at)
-		if s.next() {
-			heap.Fix(&streams, 0)
-		} else {
-			heap.Pop(&streams)
+		first := 0
+		for i := 1; i < len(streams); i++ {
+			if streams[i].flow().compare(streams[first].flow()) < 0 {
+				first = i
+			}
+		}
+		c.take(streams[first].at)
+		if !streams[first].next() {
+			streams = slices.Delete(streams, first, first+1)
 		}
 	}
 	running.Wait()
@@ -158,19 +159,5 @@ func (s *stream) next() bool {
 	return true
 }
 
-// streams is a heap: the one whose next flow comes first is on top.
-type streams []*stream
-
-func (s streams) Len() int { return len(s) }
-func (s streams) Less(i, j int) bool {
-	a, b := s[i].at, s[j].at
-	return a.flows[a.i].compare(&b.flows[b.i]) < 0
-}
-func (s streams) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s *streams) Push(x any)   { *s = append(*s, x.(*stream)) }
-func (s *streams) Pop() any {
-	old := *s
-	last := old[len(old)-1]
-	*s = old[:len(old)-1]
-	return last
-}
+// flow is the next flow.
+func (s *stream) flow() *ended { return &s.at.flows[s.at.i] }

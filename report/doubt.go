@@ -32,13 +32,16 @@ func (x *refuted) close() farewell {
 func (w *twice) refuted() (out map[groupKey][]refuted, confirmed map[groupKey]int) {
 	out, confirmed = map[groupKey][]refuted{}, map[groupKey]int{}
 	list := slices.Clone(w.kept)
-	slices.SortFunc(list, isnPair.compare)
+	slices.SortFunc(list, func(p, q isnPair) int { return p.compare(&q) })
 	for i := range list {
+		if list[i].blame.confidence == 0 {
+			continue
+		}
 		for k := max(0, i-copiesCompared); k < min(len(list), i+1+copiesCompared); k++ {
-			x := refuted{list[i], list[k]}
-			if x.here.blame.confidence == 0 || !x.here.same(&x.there) {
+			if !list[i].same(&list[k]) {
 				continue
 			}
+			x := refuted{list[i], list[k]}
 			if key := x.here.blame.group; x.close().ref != 0 {
 				out[key] = append(out[key], x)
 				break

@@ -57,7 +57,7 @@ func TestDoubt(t *testing.T) {
 				on = blame{keyOf(&d), d.Severity, d.Confidence, true}
 				s.add(f.ID, &found{Finding: d})
 			}
-			w.add(f, on)
+			w.add(f, &on)
 		}
 		s.doubts(&w, make([]Source, 1))
 		for _, g := range s.ranked(0) {

@@ -33,6 +33,11 @@ type groupKey struct {
 
 func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service, d.Slot} }
 
+// of reports whether the key is that of a finding.
+func (k *groupKey) of(d *diagnose.Finding) bool {
+	return k.slot == d.Slot && k.who == d.Who && k.service == d.Service && k.rule == d.Rule
+}
+
 // rank says how bad an example is.
 type rank struct {
 	severity   diagnose.Severity
@@ -49,13 +54,17 @@ func rankOf(d *diagnose.Finding) rank {
 // worse reports whether r makes the better example: the graver and surer first,
 // then the longest, then the earliest.
 func (r rank) worse(o rank) bool {
-	return cmp.Or(
-		cmp.Compare(r.severity, o.severity),
-		cmp.Compare(r.confidence, o.confidence),
-		cmp.Compare(o.duration, r.duration),
-		cmp.Compare(r.time, o.time),
-		cmp.Compare(r.flow, o.flow),
-	) < 0
+	switch {
+	case r.severity != o.severity:
+		return r.severity < o.severity
+	case r.confidence != o.confidence:
+		return r.confidence < o.confidence
+	case r.duration != o.duration:
+		return r.duration > o.duration
+	case r.time != o.time:
+		return r.time < o.time
+	}
+	return r.flow < o.flow
 }
 
 // firstFlow is the flow that a finding is listed under.
@@ -99,6 +108,7 @@ func (a flowAt) compare(b flowAt) int {
 // groups is all of them.
 type groups struct {
 	all      map[groupKey]*group
+	last     *group           // of the last finding; nil when it may be gone
 	services map[groupKey]int // groups of a rule and party, by the key without the service
 	list     bool             // findings are wanted one by one,
 	every    bool             // and all of them
@@ -120,6 +130,7 @@ func newGroups(opt *Options) groups {
 
 func (s *groups) clone() groups {
 	c := *s
+	c.last = nil
 	c.all = make(map[groupKey]*group, len(s.all))
 	for k, g := range s.all {
 		n := *g
@@ -168,7 +179,14 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 
 // of is the group of a finding, made if there is none yet.
 func (s *groups) of(d *diagnose.Finding) *group {
-	k := keyOf(d)
+	if s.last == nil || !s.last.key.of(d) {
+		s.last = s.find(keyOf(d), d.Time)
+	}
+	return s.last
+}
+
+// find is the group for findings with a key, made if there is none yet.
+func (s *groups) find(k groupKey, time int64) *group {
 	if g := s.all[k]; g != nil {
 		return g
 	}
@@ -180,17 +198,17 @@ func (s *groups) of(d *diagnose.Finding) *group {
 		}
 	}
 	s.services[cause]++
-	g := &group{key: k, last: d.Time}
+	g := &group{key: k, last: time}
 	s.all[k] = g
 	return g
 }
 
 // name keeps the flow among the first that the group names.
 func (g *group) name(f flowAt) {
-	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
-	if i >= groupFlows {
+	if len(g.ids) == groupFlows && f.compare(g.ids[groupFlows-1]) > 0 {
 		return
 	}
+	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
 	g.ids = slices.Insert(g.ids, i, f)
 	g.ids = g.ids[:min(len(g.ids), groupFlows)]
 }
@@ -225,23 +243,32 @@ func (s *groups) cut(g *group) {
 
 // compareFindings is the order in which findings are listed.
 func compareFindings(a, b *diagnose.Finding) int {
-	return cmp.Or(
-		cmp.Compare(a.Time, b.Time),
-		cmp.Compare(firstFlow(a), firstFlow(b)),
-		cmp.Compare(a.Rule, b.Rule),
-	)
+	if c := cmp.Compare(a.Time, b.Time); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(firstFlow(a), firstFlow(b)), cmp.Compare(a.Rule, b.Rule))
 }
 
 // findings lists what is kept, in order, and how many are not.
 func (s *groups) findings() (list []diagnose.Finding, rest uint64) {
+	var order []*diagnose.Finding // what is sorted is small
 	for _, g := range s.all {
 		s.cut(g)
-		list = append(list, g.list...)
+		for i := range g.list {
+			order = append(order, &g.list[i])
+		}
 		rest += g.counts.Total() - uint64(len(g.list))
 	}
-	slices.SortStableFunc(list, func(a, b diagnose.Finding) int {
-		return cmp.Or(compareFindings(&a, &b), compareKeys(keyOf(&a), keyOf(&b)))
+	slices.SortStableFunc(order, func(a, b *diagnose.Finding) int {
+		if c := compareFindings(a, b); c != 0 {
+			return c
+		}
+		return compareKeys(keyOf(a), keyOf(b))
 	})
+	list = make([]diagnose.Finding, len(order))
+	for i, f := range order {
+		list[i] = *f
+	}
 	return list, rest
 }
 

@@ -21,13 +21,14 @@ type hosts struct {
 
 // add reports whether the address is new in the set.
 func (h *hosts) add(a netip.Addr, room bool) bool {
-	if !a.IsValid() {
+	full := !room || len(h.set) >= groupHosts
+	if !a.IsValid() || full && h.more {
 		return false
 	}
 	if _, old := h.set[a]; old {
 		return false
 	}
-	if !room || len(h.set) >= groupHosts {
+	if full {
 		h.more = true
 		return false
 	}

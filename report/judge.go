@@ -2,6 +2,7 @@ package report
 
 import (
 	"math/bits"
+	"slices"
 	"sync/atomic"
 
 	"github.com/lastack/lastack/reassembly"
@@ -53,9 +54,11 @@ type judge struct {
 	out   *chunk
 	full  func(*chunk) *chunk // takes a full chunk for an empty one; nil where chunks have no bound
 
-	sums   sums
-	people population
-	best   map[groupKey]*best
+	sums    sums
+	people  population
+	best    map[groupKey]*best
+	covered []string // rules whose findings are kept for the patterns
+	latest  *best    // of the last finding
 }
 
 // sums are what is added up over flows.
@@ -79,7 +82,7 @@ func newJudge(opt *Options) *judge {
 	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]*best{}}
 	j.ctx.Patterns = diagnose.NewPatterns(opt.Rules)
 	j.ctx.Bare = true
-	j.emit = j.found
+	j.emit, j.covered = j.found, diagnose.Covered(opt.Rules)
 	return j
 }
 
@@ -98,9 +101,12 @@ func (j *judge) clone() *judge {
 func (j *judge) take(f *reassembly.Flow) {
 	j.sums.add(f)
 	j.people.add(f)
-	j.flow, j.blame = f, blame{}
+	j.flow = f
+	if j.blame.confidence != 0 {
+		j.blame = blame{}
+	}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
-	j.sums.seen.add(f, j.blame)
+	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
 	}
@@ -116,24 +122,17 @@ func (j *judge) take(f *reassembly.Flow) {
 // found passes a finding on, with the flow itself when no worse one of its
 // group went before, and with words when it may be read.
 func (j *judge) found(d diagnose.Finding) {
-	k, r := keyOf(&d), rankOf(&d)
+	r := rankOf(&d)
 	if d.Rule == unanswered {
-		j.blame = blame{k, d.Severity, d.Confidence, endpoint(d.Who) == "server"}
+		j.blame = blame{keyOf(&d), d.Severity, d.Confidence, endpoint(d.Who) == "server"}
 	}
-	b := j.best[k]
-	if b == nil {
-		if len(j.best) >= bestKept {
-			clear(j.best) // costs a few copies too many, and bounds the map
-		}
-		b = &best{}
-		j.best[k] = b
-	}
+	b := j.of(&d)
 	var flow *reassembly.Flow
 	if b.dressed == 0 || r.worse(b.rank) {
 		b.rank = r
 		flow = j.flow.Clone()
 	}
-	if flow != nil || j.opt.AllFindings || b.listed(d.Time) {
+	if flow != nil || b.kept && (j.opt.AllFindings || b.listed(d.Time)) {
 		d.Dress(j.flow)
 		if b.dressed++; b.dressed <= groupFindings {
 			b.latest = max(b.latest, d.Time)
@@ -142,8 +141,28 @@ func (j *judge) found(d diagnose.Finding) {
 	j.out.finds = append(j.out.finds, found{d, flow})
 }
 
+// of is what was sent on of a finding's group, nothing if that is new.
+func (j *judge) of(d *diagnose.Finding) *best {
+	if j.latest != nil && j.latest.key.of(d) {
+		return j.latest
+	}
+	k := keyOf(d)
+	b := j.best[k]
+	if b == nil {
+		if len(j.best) >= bestKept {
+			clear(j.best) // costs a few copies too many, and bounds the map
+		}
+		b = &best{key: k, kept: j.opt.ListFindings || slices.Contains(j.covered, k.rule)}
+		j.best[k] = b
+	}
+	j.latest = b
+	return b
+}
+
 // best is what was sent on of a group so far.
 type best struct {
+	key     groupKey
+	kept    bool // its findings are kept one by one, and may be read
 	rank    rank // of the worst
 	dressed int
 	latest  int64 // time of the first groupFindings of those

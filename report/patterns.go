@@ -108,6 +108,7 @@ func (s *groups) explained(r *diagnose.Rule, d *diagnose.Finding) {
 // remove takes out a group.
 func (s *groups) remove(g *group) {
 	delete(s.all, g.key)
+	s.last = nil
 	s.services[groupKey{rule: g.key.rule, who: g.key.who}]--
 	s.listed -= len(g.list)
 	s.hosts -= len(g.clients.set)

@@ -1,6 +1,10 @@
 package report
 
-import "github.com/lastack/lastack/report/diagnose"
+import (
+	"sync"
+
+	"github.com/lastack/lastack/report/diagnose"
+)
 
 // phrase is how the findings of a rule are told when there are several.
 //
@@ -25,7 +29,7 @@ func phraseFor(rule string) phrase {
 	return phrase{did: "caused " + rule, saw: "there was " + rule}
 }
 
-func phrases() map[string]phrase {
+var phrases = sync.OnceValue(func() map[string]phrase {
 	return map[string]phrase{
 		"fin-unanswered": {"did not answer the {peer}'s FIN", "a FIN was acknowledged and not answered",
 			"The kernel acknowledged each FIN; {unless}the application does not close.", true, "still in CLOSE_WAIT"},
@@ -84,7 +88,7 @@ func phrases() map[string]phrase {
 		"idle-timeout-close": {"closed {flows} after {typical} idle", "one end closed after a constant idle time", "", false, ""},
 		"synchronized-onset": {"began to leak connections together with others", "several hosts began to leak together", "", false, ""},
 	}
-}
+})
 
 // endpoint is the side that a party is: "client", "server", or "" when it is
 // neither.

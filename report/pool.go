@@ -22,6 +22,10 @@ type batch struct {
 	watermark int64
 }
 
+func newBatch(size int) *batch {
+	return &batch{segs: make([]tcp.Segment, 0, size), parts: make([]uint8, 0, size)}
+}
+
 // pool spreads batches over workers and their ended flows on to the collector.
 // A panel belongs to one worker, so nothing is locked.
 type pool struct {
@@ -49,7 +53,7 @@ func startPool(threads int, panels []*panel, c *collector) *pool {
 		settled: make(chan struct{}),
 	}
 	for range cap(p.free) {
-		p.free <- &batch{segs: make([]tcp.Segment, 0, batchSize), parts: make([]uint8, 0, batchSize)}
+		p.free <- newBatch(batchSize)
 	}
 	for i := range threads {
 		w := &worker{
@@ -122,7 +126,7 @@ func (p *pool) stop() {
 func (w *worker) run(free chan<- *batch) {
 	w.direct(<-w.free)
 	for b := range w.in {
-		w.step(b)
+		b.step(w.all)
 		if b.sweep {
 			for _, p := range w.own {
 				p.sweep(b.watermark)
@@ -141,22 +145,22 @@ func (w *worker) run(free chan<- *batch) {
 
 // step works the segments of a batch in, a few at a time, so that the flows of
 // all of them are on their way from memory before the first is needed.
-func (w *worker) step(b *batch) {
+func (b *batch) step(panels []*panel) {
 	var hashes [ahead]uint64
 	for from := 0; from < len(b.segs); from += ahead {
 		segs := b.segs[from:min(from+ahead, len(b.segs))]
 		parts := b.parts[from:]
 		for i := range segs {
-			hashes[i] = w.all[parts[i]/panelTables].table(parts[i]).Hash(&segs[i])
+			hashes[i] = panels[parts[i]/panelTables].table(parts[i]).Hash(&segs[i])
 		}
 		for i := range segs {
-			w.all[parts[i]/panelTables].table(parts[i]).StepHashed(&segs[i], hashes[i])
+			panels[parts[i]/panelTables].table(parts[i]).StepHashed(&segs[i], hashes[i])
 		}
 	}
 }
 
 // ahead is how many segments are looked up together.
-const ahead = 16
+const ahead = 32
 
 // direct has the flows that end in the worker's panels go to out, emptied.
 func (w *worker) direct(out *chunk) {

@@ -2,7 +2,10 @@ package report
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 
@@ -26,9 +29,11 @@ type population struct {
 	at        int64
 	past      bool // at is asked for; else it is the input's end
 	total     headcount
-	hosts     map[address]*headcount
-	listeners map[listener]int64 // when the first SYN-ACK was seen
+	hosts     register[address, headcount]
+	listeners register[listener, int64] // when the first SYN-ACK was seen
+	seed      uint64                    // of their hashes; 0 before the first
 	// manyHosts and manyListeners report that there were more than are kept.
+	// Then no host's own line is told, and they are counted no further.
 	manyHosts, manyListeners bool
 }
 
@@ -160,54 +165,49 @@ func sideAddress(t *tcp.Tuple, s tcp.Side) address {
 
 func (p *population) socket(host address, st fsm.State, sure shade) {
 	p.total.add(st, sure)
-	counts := p.hosts[host]
+	if p.manyHosts || p.manyListeners {
+		return
+	}
+	hash := p.hash(&host, 0)
+	counts := p.hosts.get(&host, hash)
 	if counts == nil {
-		if counts = p.host(host); counts == nil {
+		if p.hosts.count >= hostsKept {
+			p.manyHosts, p.hosts = true, register[address, headcount]{}
 			return
 		}
+		counts = p.hosts.put(&host, hash)
 	}
 	counts.add(st, sure)
 }
 
-// host makes the counts of a new host; nil when there is no room.
-func (p *population) host(host address) *headcount {
-	if len(p.hosts) >= hostsKept {
-		p.manyHosts = true
-		return nil
-	}
-	if p.hosts == nil {
-		p.hosts = map[address]*headcount{}
-	}
-	counts := new(headcount)
-	p.hosts[host] = counts
-	return counts
-}
-
 func (p *population) listen(l listener, at int64) {
-	if first, ok := p.listeners[l]; ok {
-		if at < first {
-			p.listeners[l] = at
-		}
+	hash := p.hash(&l.addr, l.port)
+	if first := p.listeners.get(&l, hash); first != nil {
+		*first = min(*first, at)
 		return
 	}
-	if len(p.listeners) >= listenersKept {
+	if p.listeners.count >= listenersKept {
 		p.manyListeners = true
 		return
 	}
-	if p.listeners == nil {
-		p.listeners = map[listener]int64{}
+	*p.listeners.put(&l, hash) = at
+}
+
+// hash is that of an address and a port.
+func (p *population) hash(a *address, port uint16) uint64 {
+	if p.seed == 0 {
+		p.seed = rand.Uint64() | 1
 	}
-	p.listeners[l] = at
+	h := fold(p.seed^binary.LittleEndian.Uint64(a[:8]), 0x9e3779b97f4a7c15^uint64(port))
+	return fold(p.seed^h, bits.RotateLeft64(p.seed, 32)^binary.LittleEndian.Uint64(a[8:]))
 }
 
 func (p *population) clone() population {
 	c := *p
-	c.listeners = maps.Clone(p.listeners)
+	c.listeners, c.hosts = p.listeners.clone(), p.hosts.clone()
 	c.total = p.total.clone()
-	c.hosts = make(map[address]*headcount, len(p.hosts))
-	for h, counts := range p.hosts {
-		n := counts.clone()
-		c.hosts[h] = &n
+	for _, counts := range c.hosts.all() {
+		*counts = counts.clone()
 	}
 	return c
 }
@@ -235,12 +235,12 @@ func takeCensus(judges []*judge, end int64) *census {
 		}
 		c.incomplete = c.incomplete || p.manyHosts || p.manyListeners
 		c.total.plus(&p.total)
-		for h, counts := range p.hosts {
+		for h, counts := range p.hosts.all() {
 			c.host(h).plus(counts)
 		}
-		for l, at := range p.listeners {
-			if first, ok := c.listeners[l]; !ok || at < first {
-				c.listeners[l] = at
+		for l, at := range p.listeners.all() {
+			if first, ok := c.listeners[l]; !ok || *at < first {
+				c.listeners[l] = *at
 			}
 		}
 	}

@@ -56,7 +56,7 @@ const (
 )
 
 // add takes a flow whose handshake was seen, and what was found on it.
-func (w *twice) add(f *reassembly.Flow, found blame) {
+func (w *twice) add(f *reassembly.Flow, found *blame) {
 	if f.Handshake.FirstSYNRef == 0 || f.Handshake.SYNACKRef == 0 {
 		return
 	}
@@ -66,40 +66,43 @@ func (w *twice) add(f *reassembly.Flow, found blame) {
 		w.more = true
 		return
 	}
-	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: found}
+	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: *found}
 	p.closes[0], p.closes[1] = closed(f, f.Client), closed(f, f.Server())
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
-	w.keep(p)
+	w.keep(&p)
 }
 
-func (p isnPair) compare(o isnPair) int {
+func (p *isnPair) compare(o *isnPair) int {
 	return cmp.Or(cmp.Compare(p.hash, o.hash), cmp.Compare(p.flow, o.flow))
 }
 
 // keep holds the pair if it is among the smallest.
-func (w *twice) keep(p isnPair) {
+func (w *twice) keep(p *isnPair) {
 	if len(w.kept) < keptPairs {
-		w.kept = append(w.kept, p)
-		for i := len(w.kept) - 1; i > 0 && w.kept[(i-1)/2].compare(w.kept[i]) < 0; i = (i - 1) / 2 {
-			w.kept[i], w.kept[(i-1)/2] = w.kept[(i-1)/2], w.kept[i]
+		w.kept = append(w.kept, *p)
+		i := len(w.kept) - 1
+		for up := (i - 1) / 2; i > 0 && w.kept[up].compare(p) < 0; up = (i - 1) / 2 {
+			w.kept[i] = w.kept[up]
+			i = up
 		}
+		w.kept[i] = *p
 		return
 	}
-	if w.more = true; p.compare(w.kept[0]) >= 0 {
+	if w.more = true; p.compare(&w.kept[0]) >= 0 {
 		return
 	}
-	w.kept[0] = p
-	for i := 0; ; {
-		k := 2*i + 1
-		if k+1 < len(w.kept) && w.kept[k].compare(w.kept[k+1]) < 0 {
+	i := 0
+	for k := 1; k < len(w.kept); k = 2*i + 1 {
+		if k+1 < len(w.kept) && w.kept[k].compare(&w.kept[k+1]) < 0 {
 			k++
 		}
-		if k >= len(w.kept) || w.kept[i].compare(w.kept[k]) >= 0 {
-			return
+		if p.compare(&w.kept[k]) >= 0 {
+			break
 		}
-		w.kept[i], w.kept[k] = w.kept[k], w.kept[i]
+		w.kept[i] = w.kept[k]
 		i = k
 	}
+	w.kept[i] = *p
 }
 
 func (w *twice) clone() twice { return twice{slices.Clone(w.kept), w.more} }
@@ -131,7 +134,7 @@ func (p *isnPair) same(q *isnPair) bool {
 // under two four-tuples, and the first of them.
 func (w *twice) found() (n uint64, a, b isnPair) {
 	list := slices.Clone(w.kept)
-	slices.SortFunc(list, isnPair.compare)
+	slices.SortFunc(list, func(p, q isnPair) int { return p.compare(&q) })
 	for i := 1; i < len(list); i++ {
 		p, q := list[i-1], list[i]
 		if !p.same(&q) {

@@ -43,7 +43,7 @@ func TestSeenTwice(t *testing.T) {
 		rng.Shuffle(len(flows), func(i, k int) { flows[i], flows[k] = flows[k], flows[i] })
 		parts := make([]twice, 16)
 		for _, f := range flows {
-			parts[rng.IntN(len(parts))].add(f, blame{})
+			parts[rng.IntN(len(parts))].add(f, &blame{})
 		}
 		var all twice
 		for i := range parts {
@@ -58,7 +58,7 @@ func TestSeenTwice(t *testing.T) {
 	// What is kept is bounded, and the same in any order.
 	var full twice
 	for i := range uint32(100_000) {
-		full.add(opened(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{i, i}, uint64(i+1)), blame{})
+		full.add(opened(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{i, i}, uint64(i+1)), &blame{})
 	}
 	if len(full.kept) != keptPairs {
 		t.Errorf("%d pairs are kept", len(full.kept))

@@ -26,7 +26,6 @@ type pass struct {
 	groups   []int         // of sources that are analysed separately; nil when all are one
 
 	frame    capture.Frame
-	segment  tcp.Segment
 	packets  uint64 // that matched the filter
 	frames   uint64 // read
 	tagged   bool   // one before the first that matched carries a VLAN tag
@@ -84,12 +83,11 @@ func (p *pass) read() (again bool) {
 		if p.raiseDue.Load() {
 			p.raise()
 		}
-		err := p.next()
-		if errors.Is(err, capture.ErrIdle) {
-			p.analysis.Advance(p.frame.At, 0)
-			continue
-		}
-		if err != nil {
+		if err := p.next(); err != nil {
+			if errors.Is(err, capture.ErrIdle) {
+				p.analysis.Advance(p.frame.At, 0)
+				continue
+			}
 			return false
 		}
 		if p.late() {
@@ -160,21 +158,22 @@ func (p *pass) take() (again bool) {
 		return false
 	}
 	p.packets++
-	switch p.decoder.Decode(f.LinkType, f.Data, f.WireLen, f.At, ref, &p.segment) {
+	segment := p.analysis.Next()
+	switch p.decoder.Decode(f.LinkType, f.Data, f.WireLen, f.At, ref, segment) {
 	case decode.Segment, decode.Quote:
 	default:
 		p.analysis.Advance(f.At, ref)
 		return false
 	}
 	if p.twins != nil {
-		if a, b, found := p.twins.Add(&p.segment); found && p.apart(a, b) {
+		if a, b, found := p.twins.Add(segment); found && p.apart(a, b) {
 			return true
 		}
 		if p.groups != nil {
-			report.TagGroup(&p.segment, p.groups[f.File])
+			report.TagGroup(segment, p.groups[f.File])
 		}
 	}
-	p.analysis.Add(&p.segment)
+	p.analysis.Add(segment)
 	return false
 }
 

@@ -113,12 +113,10 @@ func (m *Merged) Sources() []*Source { return m.sources }
 // each of them ended stands in its Info.
 func (m *Merged) Next(f *Frame) error {
 	if m.out != nil {
-		if m.out.advance() {
-			heap.Fix(&m.running, 0)
-		} else {
-			heap.Pop(&m.running)
+		if len(m.running) == 1 && m.alone(f) {
+			return nil
 		}
-		m.out = nil
+		m.advance()
 	}
 	for len(m.waiting) > 0 && (len(m.running) == 0 || m.waiting[0].due(m.running[0])) {
 		m.begin()
@@ -129,6 +127,35 @@ func (m *Merged) Next(f *Frame) error {
 	m.out = m.running[0]
 	*f = m.out.frame
 	return nil
+}
+
+// alone reads the next frame of the only source that is running straight into f,
+// and reports whether it is the next of all. When not, it is that source's next
+// one, or the source has ended.
+func (m *Merged) alone(f *Frame) bool {
+	g := m.out
+	if g.src.Next(f) != nil {
+		m.running, m.out = m.running[:0], nil
+		return false
+	}
+	g.key = max(g.key, f.At)
+	if len(m.waiting) == 0 || !m.waiting[0].due(g) {
+		return true
+	}
+	g.frame, m.out = *f, nil
+	return false
+}
+
+// advance reads the next frame of the source whose frame was returned last.
+func (m *Merged) advance() {
+	switch {
+	case m.out == nil: // its next frame is known
+	case m.out.advance():
+		heap.Fix(&m.running, 0)
+	default:
+		heap.Pop(&m.running)
+	}
+	m.out = nil
 }
 
 // due reports whether a source that has not begun comes before the frame of g.

@@ -125,17 +125,19 @@ func (d *Decoder) fast4(p []byte, uncaptured int, out *tcp.Segment) bool {
 }
 
 // tuple4 is tcp.MakeTuple for two IPv4 addresses, whose order is that of their
-// numbers.
+// numbers. Which comes first is as good as random, so that nothing branches on it.
 func tuple4(t *tcp.Tuple, src, dst uint32, srcPort, dstPort uint16) tcp.Side {
-	from := tcp.SideA
-	if src > dst || src == dst && srcPort > dstPort {
-		src, dst, srcPort, dstPort, from = dst, src, dstPort, srcPort, tcp.SideB
+	s, d := uint64(src)<<16|uint64(srcPort), uint64(dst)<<16|uint64(dstPort)
+	a, b := min(s, d), max(s, d)
+	turned := tcp.Side(0)
+	if s > d {
+		turned = tcp.SideB - tcp.SideA
 	}
 	const prefix = 0x0000_ffff_0000_0000
-	binary.BigEndian.PutUint64(t.AddrA[8:], prefix|uint64(src))
-	binary.BigEndian.PutUint64(t.AddrB[8:], prefix|uint64(dst))
-	t.PortA, t.PortB = srcPort, dstPort
-	return from
+	binary.BigEndian.PutUint64(t.AddrA[8:], prefix|a>>16)
+	binary.BigEndian.PutUint64(t.AddrB[8:], prefix|b>>16)
+	t.PortA, t.PortB = uint16(a), uint16(b)
+	return tcp.SideA + turned
 }
 
 // fast6 decodes an IPv6 packet without extension headers that holds a TCP
