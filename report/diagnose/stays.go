@@ -41,7 +41,7 @@ type stays struct {
 	recent []stay
 	old    sketch[window, *window]
 	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
-	order  []hashed                    // of settle, kept for its memory
+	order  []uint64                    // of settle, kept for its memory
 }
 
 // window is how many connections of a place there were at some moments, and how
@@ -73,24 +73,18 @@ func (s *stays) add(x stay) {
 // hardly any of it are let go: however long they went on, they would not come
 // near those that matter.
 func (s *stays) settle() {
-	order := s.order[:0]
-	for i := range s.recent {
-		order = append(order, hashed{s.recent[i].place.hash(), int32(i)})
-	}
-	s.order = order
-	// By place as well as by hash alone: two places hardly ever share one, and
-	// then count as one only for whether there are enough.
-	slices.SortFunc(order, func(a, b hashed) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.i, b.i)) })
+	order := s.shared()
+	slices.Sort(order)
 	for from := 0; from < len(order); {
 		to := from + 1
-		for to < len(order) && order[to].hash == order[from].hash {
+		for to < len(order) && order[to]>>settleBits == order[from]>>settleBits {
 			to++
 		}
 		for _, o := range order[from:to] {
 			if to-from < keptStays {
 				break
 			}
-			x := &s.recent[o.i]
+			x := &s.recent[o&(1<<settleBits-1)]
 			s.fold(x)
 			if x.wait != 0 {
 				s.flows.at(x.place).add(x.seen())
@@ -101,10 +95,30 @@ func (s *stays) settle() {
 	s.recent = s.recent[:0]
 }
 
-// hashed is a stay of recent by the hash of its place.
-type hashed struct {
-	hash uint64
-	i    int32
+// settleBits number the recent stays, also those of many merged judges.
+const settleBits = 20
+
+// shared lists the recent stays whose place may have keptStays of them, as the
+// upper bits of the place's hash and the stay's number: most places have few,
+// and need no order. Two places hardly ever share those bits, and then count as
+// one only for whether there are enough.
+func (s *stays) shared() []uint64 {
+	const few = 13        // bits: four times as many places as there are stays
+	var n [1 << few]uint8 // stays of those
+	order := s.order[:0]
+	for i := range s.recent {
+		h := s.recent[i].place.hash()
+		order = append(order, h>>settleBits<<settleBits|uint64(i))
+		n[h>>(64-few)] = min(n[h>>(64-few)]+1, keptStays)
+	}
+	s.order = order
+	kept := order[:0]
+	for _, o := range order {
+		if n[o>>(64-few)] >= keptStays {
+			kept = append(kept, o)
+		}
+	}
+	return kept
 }
 
 func (x stay) compare(y stay) int {
