@@ -121,8 +121,11 @@ func (s *stays) shared() []uint64 {
 	return kept
 }
 
-func (x stay) compare(y stay) int {
-	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
+func (x *stay) compare(y *stay) int {
+	if c := x.place.compare(y.place); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
 }
 
 // fold counts a stay at the moments that it covers.
@@ -172,16 +175,19 @@ type change struct {
 // each calls do for every place, in order, with its changes by time and the
 // flows that entered TIME_WAIT. Both are valid during the call.
 func (s *stays) each(do func(place, []change, *flowCell)) {
-	all := stays{recent: slices.Clone(s.recent)}
-	slices.SortFunc(all.recent, stay.compare)
+	recent := make([]*stay, len(s.recent))
+	for i := range s.recent {
+		recent[i] = &s.recent[i]
+	}
+	slices.SortFunc(recent, (*stay).compare)
 	old := s.old.places()
 	var list []change
-	for from, k := 0, 0; from < len(all.recent) || k < len(old); {
+	for from, k := 0, 0; from < len(recent) || k < len(old); {
 		var at place
-		if from < len(all.recent) {
-			at = all.recent[from].place
+		if from < len(recent) {
+			at = recent[from].place
 		}
-		if k < len(old) && (from == len(all.recent) || old[k].whole().compare(at) < 0) {
+		if k < len(old) && (from == len(recent) || old[k].whole().compare(at) < 0) {
 			at = old[k].whole()
 		}
 		var cell flowCell
@@ -189,8 +195,8 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 			cell.merge(c)
 		}
 		list = list[:0]
-		for ; from < len(all.recent) && all.recent[from].place == at; from++ {
-			x := &all.recent[from]
+		for ; from < len(recent) && recent[from].place == at; from++ {
+			x := recent[from]
 			list = x.changes(list)
 			if x.wait != 0 {
 				cell.add(x.seen())
