@@ -128,7 +128,7 @@ func (c *delayCell) within(percent uint64) int64 {
 }
 
 // Add counts the answer to the first FIN.
-func (s *answers) Add(_ *Context, f *reassembly.Flow) {
+func (s *answers) Add(c *Context, f *reassembly.Flow) {
 	var closer tcp.Side
 	switch f.ActiveCloser {
 	case reassembly.CloserClient:
@@ -142,9 +142,32 @@ func (s *answers) Add(_ *Context, f *reassembly.Flow) {
 		return
 	}
 	if since, _, ok := answerDue(f, closer); ok {
-		k := serviceOf(f)
-		k.side = roleSide(f, closer.Other())
-		s.cells.at(k).add(max(0, f.Endpoint(closer.Other()).FINAt-since))
+		side, delay := roleSide(f, closer.Other()), max(0, f.Endpoint(closer.Other()).FINAt-since)
+		if c.lately != nil {
+			c.lately.answer(side, delay)
+			return
+		}
+		k := c.service
+		k.side = side
+		s.cells.at(k).add(delay)
+	}
+}
+
+func (s *answers) gather(k place, x *portion, letGo bool) {
+	var c *delayCell
+	k.slot, k.side = 0, 0
+	for _, slot := range x.soon[:x.delays] {
+		side := serverRole
+		if slot&byClient != 0 {
+			side = clientRole
+		}
+		if k.side != side {
+			k.side = side
+			c = s.cells.cell(&k, letGo)
+			c.most = max(c.most, x.longest[slot/byClient])
+		}
+		c.n++
+		c.count(int(slot&^byClient), 1)
 	}
 }
 

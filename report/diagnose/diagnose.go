@@ -129,6 +129,9 @@ type Context struct {
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding
+	service place    // of the flow that the collectors are shown
+	pair    place    // and of its client
+	lately  *portion // of the service, nil where the flow has none
 	collect func(Finding)
 }
 

@@ -88,37 +88,47 @@ func (s *fullQueues) moment(k place, at int64) (*queueCell, uint64) {
 	return s.cells.at(k), 1 << (at % queueSlot / queueMoment)
 }
 
+// masks are the moments of SYN-ACKs and of third segments of the flow's service
+// at a time, and that time's bit.
+func (s *fullQueues) masks(c *Context, at int64) (answered, served *uint64, bit uint64) {
+	if x := c.lately; x.covers(at) {
+		return &x.answered, &x.served, 1 << (at % queueSlot / queueMoment)
+	}
+	cell, bit := s.moment(c.service, at)
+	return &cell.answered, &cell.served, bit
+}
+
+func (s *fullQueues) gather(k place, x *portion, letGo bool) {
+	if x.answered|x.served != 0 {
+		c := s.cells.cell(&k, letGo)
+		c.answered |= x.answered
+		c.served |= x.served
+	}
+}
+
 func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 	h := &f.Handshake
 	if f.Role != reassembly.RoleSYN || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
 		return
 	}
-	k := serviceOf(f)
-	var cell *queueCell
-	var bit uint64
 	if h.SYNACKRef != 0 {
-		cell, bit = s.moment(k, h.SYNACK)
-		cell.answered |= bit
+		answered, _, bit := s.masks(c, h.SYNACK)
+		*answered |= bit
 	}
 	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); again != nil {
-		s.silence(k, f, again)
-		cell = nil // which may have been let go
+		s.silence(c.service, f, again)
 	}
 	if h.Outcome != reassembly.Complete {
 		return
 	}
-	x, waited, served := heldBy(c, f)
-	if !waited && !served {
-		return // nobody asked for anything
-	}
-	if cell == nil || h.ACK/queueMoment != h.SYNACK/queueMoment {
-		cell, bit = s.moment(k, h.ACK)
-	}
-	if served {
-		cell.served |= bit
-	} else {
+	switch x, waited, served := heldBy(c, f); {
+	case served:
+		_, served, bit := s.masks(c, h.ACK)
+		*served |= bit
+	case waited:
+		cell, _ := s.moment(c.service, h.ACK)
 		cell.hold(x)
-	}
+	} // else nobody asked for anything
 }
 
 // silence notes the SYNs that nothing answered, of a flow whose SYN came again.

@@ -130,14 +130,14 @@ func idleSlot(length int64) int64 {
 }
 
 func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
-	s.clock(f)
+	s.clock(c, f)
 	side, at, ref, ok := firstClose(f)
 	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityClockStep) != 0 {
 		return
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
 	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
-	k := serviceOf(f)
+	k := c.service
 	k.side = x.side
 	reset := f.Endpoint(side).FINRef == 0
 	since, sinceRef, by := lastUse(f, side, at)

@@ -78,13 +78,6 @@ func serviceOf(f *reassembly.Flow) place {
 	return p
 }
 
-// pairOf is the place of a flow's client and service.
-func pairOf(f *reassembly.Flow) place {
-	p := serviceOf(f)
-	p.host = addressOf(f, f.Client)
-	return p
-}
-
 // addressOf is the address of a side.
 func addressOf(f *reassembly.Flow, s tcp.Side) [16]byte {
 	if s == tcp.SideB {

@@ -80,7 +80,7 @@ func (u *portUse) Add(c *Context, f *reassembly.Flow) {
 	if !ok {
 		return
 	}
-	x.place = pairOf(f)
+	x.place = c.pair
 	if port := f.Addr(f.Client).Port(); port < c.Profile.PortLo || port > c.Profile.PortHi {
 		x.side = outsideRange
 	}
