@@ -161,24 +161,25 @@ func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark
 // served, or may have been, before leastHeld.
 func heldBy(c *Context, f *reassembly.Flow) (x held, waited, served bool) {
 	h, me, server := &f.Handshake, f.Endpoint(f.Client), f.Endpoint(f.Server())
-	x = held{from: h.ACK, until: f.Until,
-		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
+	until := f.Until
 	switch {
 	case f.Quality&reassembly.QualityCaptureLoss != 0, server.PayloadBytes > 0 && (server.Retransmits > 0 || server.PayloadBytes != uint64(server.LastDataLen)):
 		return x, false, true // when it was first answered is not known
 	case server.PayloadBytes > 0:
-		x.until = server.LastData
+		until = server.LastData
 	case server.FINRef != 0:
-		x.until = server.FINAt
+		until = server.FINAt
 	case f.Reset.Ref != 0:
-		x.until = f.Reset.At
+		until = f.Reset.At
 	}
 	acted := server.PayloadBytes > 0 || server.FINRef != 0
 	ignored := c.has("accept-queue-overflow") != nil
 	asked := me.PayloadBytes > 0 && int32(server.Ack-me.ISS) > 1
-	if x.until-x.from < leastHeld || !asked && !ignored {
+	if until-h.ACK < leastHeld || !asked && !ignored {
 		return x, false, acted
 	}
+	x = held{from: h.ACK, until: until,
+		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
 	if me.LastData > x.until { // it asked again later: the packet is not kept
 		x.at, x.ref = x.since, x.sinceRef
 	} else if me.Retransmits == 0 && int32(server.Ack-me.ISS-1) >= int32(me.PayloadBytes) {

@@ -72,6 +72,9 @@ func (p *Patterns) Clone() *Patterns {
 }
 
 func (p *Patterns) add(c *Context, f *reassembly.Flow) {
+	if len(p.adding) == 0 {
+		return
+	}
 	c.service = serviceOf(f)
 	c.pair = c.service
 	c.pair.host = addressOf(f, f.Client)

@@ -84,7 +84,7 @@ func (u *portUse) Add(c *Context, f *reassembly.Flow) {
 	if port := f.Addr(f.Client).Port(); port < c.Profile.PortLo || port > c.Profile.PortHi {
 		x.side = outsideRange
 	}
-	u.stays.add(x)
+	u.stays.add(&x)
 	u.known = nil
 }
 

@@ -38,6 +38,11 @@ type gatherer interface {
 	gather(k place, x *portion, letGo bool)
 }
 
+// of reports that it is the portion of a service.
+func (x *portion) of(k *place) bool {
+	return x.port == k.port && x.service == k.service && x.tag == k.tag
+}
+
 // covers reports that a time is of the portion's slot.
 func (x *portion) covers(at int64) bool { return x != nil && int32(at/queueSlot) == x.slot }
 
@@ -57,14 +62,19 @@ func (x *portion) answer(side part, ns int64) {
 }
 
 // portionOf is the portion for a flow, nil where its time is before that of the
-// portion of its service.
+// portion of its service. Each service may have one of two: where both are
+// others', the older gives way.
 func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
 	if p.portions == nil {
 		p.portions = make([]portion, portionsKept)
 	}
-	x := &p.portions[k.hash()%portionsKept]
+	i := k.hash() % (portionsKept / 2) * 2
+	x := &p.portions[i]
+	if other := &p.portions[i+1]; !x.of(k) && (other.of(k) || other.slot < x.slot) {
+		x = other
+	}
 	slot := int32(f.Start / queueSlot)
-	if x.port == k.port && x.service == k.service && x.tag == k.tag {
+	if x.of(k) {
 		switch {
 		case slot < x.slot:
 			return nil

@@ -220,6 +220,9 @@ const (
 type sightings []sighting
 
 func (s *sightings) add(x sighting) {
+	if n := len(*s); n == flowsNamed && (*s)[n-1].compare(x) < 0 {
+		return
+	}
 	i, _ := slices.BinarySearchFunc(*s, x, sighting.compare)
 	if i >= flowsNamed {
 		return

@@ -62,11 +62,11 @@ func (w *window) merge(o *window) {
 
 func (w *window) reset() { *w = window{} }
 
-func (s *stays) add(x stay) {
+func (s *stays) add(x *stay) {
 	if len(s.recent) >= recentStays {
 		s.settle()
 	}
-	s.recent = append(s.recent, x)
+	s.recent = append(s.recent, *x)
 }
 
 // settle counts what is remembered one by one at moments instead. Places with

@@ -68,7 +68,7 @@ func (u *churn) Add(c *Context, f *reassembly.Flow) {
 		if x.side = roleSide(f, s); s == f.Client {
 			x.host = addressOf(f, s)
 		}
-		u.stays.add(x)
+		u.stays.add(&x)
 	}
 }
 
