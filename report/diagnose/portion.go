@@ -73,17 +73,18 @@ func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
 	if other := &p.portions[i+1]; !x.of(k) && (other.of(k) || other.slot < x.slot) {
 		x = other
 	}
-	slot := int32(f.Start / queueSlot)
-	if x.of(k) {
-		switch {
-		case slot < x.slot:
-			return nil
-		case slot == x.slot && !x.full():
-			return x
-		}
+	switch slot := int32(f.Start / queueSlot); {
+	case !x.of(k) || x.full():
+		p.give(x, true)
+		*x = portion{service: k.service, port: k.port, tag: k.tag, slot: slot}
+	case slot < x.slot:
+		return nil
+	case slot > x.slot:
+		delays := x.delays // which go on
+		x.delays = 0
+		p.give(x, true)
+		x.slot, x.answered, x.served, x.opened, x.delays = slot, 0, 0, 0, delays
 	}
-	p.give(x, true)
-	*x = portion{service: k.service, port: k.port, tag: k.tag, slot: slot}
 	return x
 }
 
