@@ -99,12 +99,6 @@ func (c *delayCell) reset() {
 	}
 }
 
-func (c *delayCell) add(ns int64) {
-	c.n++
-	c.most = max(c.most, ns)
-	c.count(delaySlot(ns), 1)
-}
-
 // within is about the delay that so many percent of all do not exceed, as if
 // those of a slot lay evenly in it.
 func (c *delayCell) within(percent uint64) int64 {
@@ -142,14 +136,7 @@ func (s *answers) Add(c *Context, f *reassembly.Flow) {
 		return
 	}
 	if since, _, ok := answerDue(f, closer); ok {
-		side, delay := roleSide(f, closer.Other()), max(0, f.Endpoint(closer.Other()).FINAt-since)
-		if c.lately != nil {
-			c.lately.answer(side, delay)
-			return
-		}
-		k := c.service
-		k.side = side
-		s.cells.at(k).add(delay)
+		c.lately.answer(roleSide(f, closer.Other()), max(0, f.Endpoint(closer.Other()).FINAt-since))
 	}
 }
 
@@ -199,7 +186,7 @@ func (d *Delays) String() string {
 
 // Delays lists the services of which enough is known to tell what is usual.
 func (p *Patterns) Delays() (out []Delays) {
-	for i, col := range p.collectors {
+	for i, col := range p.whole().collectors {
 		s, ok := col.(*answers)
 		if !ok {
 			continue

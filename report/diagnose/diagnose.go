@@ -131,7 +131,7 @@ type Context struct {
 	found   []Finding
 	service place    // of the flow that the collectors are shown
 	pair    place    // and of its client
-	lately  *portion // of the service, nil where the flow has none
+	lately  *portion // of the service
 	collect func(Finding)
 }
 

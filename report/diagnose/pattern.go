@@ -84,10 +84,20 @@ func (p *Patterns) add(c *Context, f *reassembly.Flow) {
 	}
 }
 
-// Findings emits what was found over all flows that were merged, with its rule:
-// also of muted rules, since they replace what they explain.
+// whole is the same with nothing in portions.
+func (p *Patterns) whole() *Patterns {
+	if p.portions == nil {
+		return p
+	}
+	n := NewPatterns(p.rules)
+	n.Merge(p)
+	return n
+}
+
+// Findings emits what was found over all flows, with its rule: also of muted
+// rules, since they replace what they explain.
 func (p *Patterns) Findings(c *Context, end int64, emit func(*Rule, Finding)) {
-	for i, col := range p.collectors {
+	for i, col := range p.whole().collectors {
 		if col == nil {
 			continue
 		}

@@ -6,17 +6,17 @@ import (
 	"github.com/lastack/lastack/reassembly"
 )
 
-// portion is what flows of one service showed in one slot of time that nearly
-// all flows show, and that is not in the cells of the collectors yet. Three
-// collectors would look up a cell each for every flow; one portion of many flows
-// lies in two lines of the processor's cache.
+// portion is what nearly all flows show, of one service and one slot of time,
+// and what is not in the cells of the collectors yet. Three collectors would look
+// up a cell each for every flow; a portion lies in two lines of the processor's
+// cache.
 type portion struct {
 	service  [16]byte
 	answered uint64   // moments of SYN-ACKs, as of a queueCell
 	served   uint64   // and of third segments
 	longest  [2]int64 // of the delays of either side, ns
 	tag      uint32
-	slot     int32 // of queueSlot
+	slot     int32 // of time, in queueSlot
 	port     uint16
 	opened   uint8 // handshakes
 	delays   uint8 // how many of soon there are
@@ -28,7 +28,7 @@ type portion struct {
 // byClient marks a delay of the client. Slots are lower.
 const byClient = 1 << 7
 
-// portionsKept is how many services have a portion, at most.
+// portionsKept is how many services have a portion at most, for each judge.
 const portionsKept = 2048
 
 // gatherer is a collector that flows add to in portions.
@@ -44,7 +44,7 @@ func (x *portion) of(k *place) bool {
 }
 
 // covers reports that a time is of the portion's slot.
-func (x *portion) covers(at int64) bool { return x != nil && int32(at/queueSlot) == x.slot }
+func (x *portion) covers(at int64) bool { return int32(at/queueSlot) == x.slot }
 
 // full reports that there is no room for another flow.
 func (x *portion) full() bool { return int(x.delays) == len(x.soon) || x.opened == math.MaxUint8 }
@@ -61,9 +61,9 @@ func (x *portion) answer(side part, ns int64) {
 	*longest = max(*longest, ns)
 }
 
-// portionOf is the portion for a flow, nil where its time is before that of the
-// portion of its service. Each service may have one of two: where both are
-// others', the older gives way.
+// portionOf is the portion for a flow, whose slot is that of the latest flow of
+// the service. Each service may have one of two: where both are others', the older
+// gives way.
 func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
 	if p.portions == nil {
 		p.portions = make([]portion, portionsKept)
@@ -77,8 +77,6 @@ func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
 	case !x.of(k) || x.full():
 		p.give(x, true)
 		*x = portion{service: k.service, port: k.port, tag: k.tag, slot: slot}
-	case slot < x.slot:
-		return nil
 	case slot > x.slot:
 		delays := x.delays // which go on
 		x.delays = 0

@@ -174,6 +174,9 @@ func (s *sketch[C, P]) keep(stays func(k *place, weight uint64) bool) {
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
 // is as large as all judges' together.
 func (s *sketch[C, P]) merge(o *sketch[C, P]) {
+	if len(s.spots) == 0 {
+		s.spots = slices.Grow(s.spots, len(o.spots))
+	}
 	for i := range o.spots {
 		k := &o.spots[i].key
 		hash := k.hash()

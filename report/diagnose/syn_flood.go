@@ -54,7 +54,7 @@ What would prove it
   sources' TTLs, which do not fit where the addresses are.`
 
 const (
-	floodSlot    = int64(1) << 34 // ns: 17.2 s
+	floodSlot    = queueSlot // ns: 17.2 s, as of portions
 	floodLeast   = 30
 	floodSources = 20
 	floodShare   = 4
