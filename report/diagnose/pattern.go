@@ -15,7 +15,8 @@ import (
 // depends on the flows' own order alone, never on threads.
 type Collector interface {
 	// Add takes one ended flow, which is valid during the call. What the rules
-	// on single flows found on it is known to c.
+	// on single flows found on it is known to c, and so are the places of its
+	// service and of its client, and the service's portion.
 	Add(c *Context, f *reassembly.Flow)
 	// Merge adds what another collector of the same rule holds, and leaves that
 	// one as it is.
