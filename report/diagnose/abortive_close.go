@@ -14,6 +14,7 @@ func abortiveClose() Rule {
 		Severity: Warning,
 		Doc:      abortiveCloseDoc,
 		RFC:      []string{"RFC 9293 §3.9.1", "RFC 9293 §3.10.5", "RFC 1122 §4.2.2.13"},
+		needs:    signReset,
 		Check:    checkAbort,
 	}
 }
@@ -54,7 +55,7 @@ What would prove it
   A trace of the process: setsockopt(SO_LINGER) with a time of 0 before close().`
 
 func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetAbort {
+	if c.reset != resetAbort {
 		return
 	}
 	r := &f.Reset

@@ -15,6 +15,7 @@ func acceptQueueOverflow() Rule {
 		RFC:      []string{"RFC 9293 §3.10.7.4", "RFC 9293 §3.5", "RFC 4987 §3.6"},
 		Replaces: []string{"handshake-ack-lost"},
 		Covers:   []string{"syn-unanswered", "syn-retransmitted"},
+		needs:    signRevised | signRepeats | signReset,
 		Check:    checkAcceptQueue,
 		New:      func() Collector { return &fullQueues{} },
 	}

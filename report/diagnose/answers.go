@@ -99,12 +99,6 @@ func (c *delayCell) reset() {
 	}
 }
 
-func (c *delayCell) add(ns int64) {
-	c.n++
-	c.most = max(c.most, ns)
-	c.count(delaySlot(ns), 1)
-}
-
 // within is about the delay that so many percent of all do not exceed, as if
 // those of a slot lay evenly in it.
 func (c *delayCell) within(percent uint64) int64 {
@@ -128,7 +122,7 @@ func (c *delayCell) within(percent uint64) int64 {
 }
 
 // Add counts the answer to the first FIN.
-func (s *answers) Add(_ *Context, f *reassembly.Flow) {
+func (s *answers) Add(c *Context, f *reassembly.Flow) {
 	var closer tcp.Side
 	switch f.ActiveCloser {
 	case reassembly.CloserClient:
@@ -142,9 +136,25 @@ func (s *answers) Add(_ *Context, f *reassembly.Flow) {
 		return
 	}
 	if since, _, ok := answerDue(f, closer); ok {
-		k := serviceOf(f)
-		k.side = roleSide(f, closer.Other())
-		s.cells.at(k).add(max(0, f.Endpoint(closer.Other()).FINAt-since))
+		c.lately.answer(roleSide(f, closer.Other()), max(0, f.Endpoint(closer.Other()).FINAt-since))
+	}
+}
+
+func (s *answers) gather(k place, x *portion, letGo bool) {
+	var c *delayCell
+	k.slot, k.side = 0, 0
+	for _, slot := range x.soon[:x.delays] {
+		side := serverRole
+		if slot&byClient != 0 {
+			side = clientRole
+		}
+		if k.side != side {
+			k.side = side
+			c = s.cells.cell(&k, letGo)
+			c.most = max(c.most, x.longest[slot/byClient])
+		}
+		c.n++
+		c.count(int(slot&^byClient), 1)
 	}
 }
 
@@ -176,7 +186,7 @@ func (d *Delays) String() string {
 
 // Delays lists the services of which enough is known to tell what is usual.
 func (p *Patterns) Delays() (out []Delays) {
-	for i, col := range p.collectors {
+	for i, col := range p.whole().collectors {
 		s, ok := col.(*answers)
 		if !ok {
 			continue

@@ -57,3 +57,10 @@ func TestDelayCell(t *testing.T) {
 		t.Errorf("%d, the longest %d", all.n, all.most)
 	}
 }
+
+// add counts one delay.
+func (c *delayCell) add(ns int64) {
+	c.n++
+	c.most = max(c.most, ns)
+	c.count(delaySlot(ns), 1)
+}

@@ -13,6 +13,7 @@ func badSYNACK() Rule {
 		Severity: Warning,
 		Doc:      badSYNACKDoc,
 		RFC:      []string{"RFC 9293 §3.5", "RFC 9293 §3.10.7.3"},
+		needs:    marked(reassembly.BadSYNACK),
 		Check:    checkBadSYNACK,
 	}
 }

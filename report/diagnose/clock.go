@@ -36,13 +36,13 @@ func (c *clockCell) merge(o *clockCell) {
 func (c *clockCell) reset() { *c = clockCell{} }
 
 // clock notes the last timestamps of a flow whose beginning was not captured.
-func (s *idleCloses) clock(f *reassembly.Flow) {
+func (s *idleCloses) clock(c *Context, f *reassembly.Flow) {
 	if !f.Midstream {
 		return
 	}
 	for _, side := range []tcp.Side{tcp.SideA, tcp.SideB} {
 		if d := f.Endpoint(side); d.Timestamps && d.LastRef != 0 && d.RST == 0 {
-			k := serviceOf(f)
+			k := c.service
 			k.host, k.side = addressOf(f, side), roleSide(f, side)
 			s.clocks.at(k).note(stamp{d.LastAt, d.LastTSVal, d.LastRef})
 		}

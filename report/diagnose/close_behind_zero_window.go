@@ -14,6 +14,7 @@ func closeBehindZeroWindow() Rule {
 		Severity: Warning,
 		Doc:      closeBehindZeroWindowDoc,
 		RFC:      []string{"RFC 9293 §3.8.6.1", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.17"},
+		needs:    marked(reassembly.ZeroWindow),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkZeroWindow(f, tcp.SideA, emit)
 			checkZeroWindow(f, tcp.SideB, emit)

@@ -13,6 +13,7 @@ func connectionRefused() Rule {
 		Severity: Warning,
 		Doc:      connectionRefusedDoc,
 		RFC:      []string{"RFC 9293 §3.5.2", "RFC 9293 §3.10.7.1", "RFC 9293 §3.10.7.3"},
+		needs:    signReset,
 		Check:    checkRefused,
 	}
 }

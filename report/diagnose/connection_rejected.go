@@ -15,6 +15,7 @@ func connectionRejected() Rule {
 		Doc:      connectionRejectedDoc,
 		RFC:      []string{"RFC 1122 §4.2.3.9", "RFC 5461 §3", "RFC 792", "RFC 4443 §3.1", "RFC 9293 §3.5.3"},
 		Replaces: []string{"connection-refused"},
+		needs:    signICMP | marked(reassembly.RSTSent),
 		Check:    checkRejected,
 	}
 }

@@ -124,8 +124,14 @@ type Context struct {
 	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
 	Bare     bool      // Judge leaves it to the caller to Dress what it finds
 
-	judging *Rule // the rule that is running
+	rules   []Rule    // those that checks were made of
+	checks  []check   // in the order of rules
+	judging *Rule     // the rule that is running
+	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding
+	service place    // of the flow that the collectors are shown
+	pair    place    // and of its client
+	lately  *portion // of the service
 	collect func(Finding)
 }
 
@@ -147,6 +153,9 @@ type Rule struct {
 	// Muted rules run, so that they replace what they explain, and are not
 	// reported.
 	Muted bool
+	// needs are signs of which a flow shows at least one wherever Check finds
+	// something: it is not asked otherwise. A rule without any is always asked.
+	needs signs
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
 	// has New instead, or besides, and replaces what Explains says. One that must

@@ -14,6 +14,7 @@ func finAnsweredLate() Rule {
 		Severity: Warning,
 		Doc:      finAnsweredLateDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.13"},
+		needs:    signLate | marked(reassembly.FINAgain),
 		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkAnsweredLate(c, f, tcp.SideA, emit)
 			checkAnsweredLate(c, f, tcp.SideB, emit)
@@ -71,7 +72,7 @@ const (
 // late.
 func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
-	if kindOfReset(c, f) == resetLate {
+	if c.reset == resetLate {
 		return // late-close-reset tells it
 	}
 	since, seen, ok := answerDue(f, s)

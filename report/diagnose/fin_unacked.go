@@ -14,6 +14,7 @@ func finUnacked() Rule {
 		Severity: Warning,
 		Doc:      finUnackedDoc,
 		RFC:      []string{"RFC 9293 §3.8.1", "RFC 9293 §3.8.3", "RFC 1122 §4.2.3.5"},
+		needs:    marked(reassembly.FINAgain),
 		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkUnacked(c, f, tcp.SideA, emit)
 			checkUnacked(c, f, tcp.SideB, emit)
@@ -107,7 +108,7 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 // the FIN was unacknowledged as without it.
 func unexplainedReset(c *Context, f *reassembly.Flow, s tcp.Side) bool {
 	r := &f.Reset
-	return r.By == s.Other() && !r.AfterFIN && r.InAnswerTo == 0 && kindOfReset(c, f) == resetNone
+	return r.By == s.Other() && !r.AfterFIN && r.InAnswerTo == 0 && c.reset == resetNone
 }
 
 // unackedSure grades by how long the FIN was repeated, 0 for too short to say

@@ -17,6 +17,7 @@ func finUnanswered() Rule {
 		Doc:      finUnansweredDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.4", "RFC 1122 §4.2.2.13"},
 		Replaces: []string{"rst-after-fin"},
+		needs:    signHalfClosed,
 		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkUnanswered(c, f, tcp.SideA, emit)
 			checkUnanswered(c, f, tcp.SideB, emit)
@@ -145,7 +146,7 @@ func answered(c *Context, f *reassembly.Flow, o tcp.Side) bool {
 	if f.Reset.By == o {
 		return true
 	}
-	switch kindOfReset(c, f) {
+	switch c.reset {
 	case resetNone, resetAfterFIN, resetForged:
 		return false
 	}

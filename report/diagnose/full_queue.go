@@ -88,37 +88,47 @@ func (s *fullQueues) moment(k place, at int64) (*queueCell, uint64) {
 	return s.cells.at(k), 1 << (at % queueSlot / queueMoment)
 }
 
+// masks are the moments of SYN-ACKs and of third segments of the flow's service
+// at a time, and that time's bit.
+func (s *fullQueues) masks(c *Context, at int64) (answered, served *uint64, bit uint64) {
+	if x := c.lately; x.covers(at) {
+		return &x.answered, &x.served, 1 << (at % queueSlot / queueMoment)
+	}
+	cell, bit := s.moment(c.service, at)
+	return &cell.answered, &cell.served, bit
+}
+
+func (s *fullQueues) gather(k place, x *portion, letGo bool) {
+	if x.answered|x.served != 0 {
+		c := s.cells.cell(&k, letGo)
+		c.answered |= x.answered
+		c.served |= x.served
+	}
+}
+
 func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 	h := &f.Handshake
 	if f.Role != reassembly.RoleSYN || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
 		return
 	}
-	k := serviceOf(f)
-	var cell *queueCell
-	var bit uint64
 	if h.SYNACKRef != 0 {
-		cell, bit = s.moment(k, h.SYNACK)
-		cell.answered |= bit
+		answered, _, bit := s.masks(c, h.SYNACK)
+		*answered |= bit
 	}
 	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); again != nil {
-		s.silence(k, f, again)
-		cell = nil // which may have been let go
+		s.silence(c.service, f, again)
 	}
 	if h.Outcome != reassembly.Complete {
 		return
 	}
-	x, waited, served := heldBy(c, f)
-	if !waited && !served {
-		return // nobody asked for anything
-	}
-	if cell == nil || h.ACK/queueMoment != h.SYNACK/queueMoment {
-		cell, bit = s.moment(k, h.ACK)
-	}
-	if served {
-		cell.served |= bit
-	} else {
+	switch x, waited, served := heldBy(c, f); {
+	case served:
+		_, served, bit := s.masks(c, h.ACK)
+		*served |= bit
+	case waited:
+		cell, _ := s.moment(c.service, h.ACK)
 		cell.hold(x)
-	}
+	} // else nobody asked for anything
 }
 
 // silence notes the SYNs that nothing answered, of a flow whose SYN came again.
@@ -151,24 +161,25 @@ func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark
 // served, or may have been, before leastHeld.
 func heldBy(c *Context, f *reassembly.Flow) (x held, waited, served bool) {
 	h, me, server := &f.Handshake, f.Endpoint(f.Client), f.Endpoint(f.Server())
-	x = held{from: h.ACK, until: f.Until,
-		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
+	until := f.Until
 	switch {
 	case f.Quality&reassembly.QualityCaptureLoss != 0, server.PayloadBytes > 0 && (server.Retransmits > 0 || server.PayloadBytes != uint64(server.LastDataLen)):
 		return x, false, true // when it was first answered is not known
 	case server.PayloadBytes > 0:
-		x.until = server.LastData
+		until = server.LastData
 	case server.FINRef != 0:
-		x.until = server.FINAt
+		until = server.FINAt
 	case f.Reset.Ref != 0:
-		x.until = f.Reset.At
+		until = f.Reset.At
 	}
 	acted := server.PayloadBytes > 0 || server.FINRef != 0
 	ignored := c.has("accept-queue-overflow") != nil
 	asked := me.PayloadBytes > 0 && int32(server.Ack-me.ISS) > 1
-	if x.until-x.from < leastHeld || !asked && !ignored {
+	if until-h.ACK < leastHeld || !asked && !ignored {
 		return x, false, acted
 	}
+	x = held{from: h.ACK, until: until,
+		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
 	if me.LastData > x.until { // it asked again later: the packet is not kept
 		x.at, x.ref = x.since, x.sinceRef
 	} else if me.Retransmits == 0 && int32(server.Ack-me.ISS-1) >= int32(me.PayloadBytes) {

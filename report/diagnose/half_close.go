@@ -14,6 +14,7 @@ func halfClose() Rule {
 		Severity: Info,
 		Doc:      halfCloseDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 1122 §4.2.2.13"},
+		needs:    signStillReads,
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkHalfClose(f, tcp.SideA, emit)
 			checkHalfClose(f, tcp.SideB, emit)

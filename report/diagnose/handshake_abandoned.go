@@ -13,6 +13,7 @@ func handshakeAbandoned() Rule {
 		Severity: Info,
 		Doc:      handshakeAbandonedDoc,
 		RFC:      []string{"RFC 9293 §3.5.2", "RFC 9293 §3.10.7.3"},
+		needs:    signNotOpened,
 		Check:    checkAbandoned,
 	}
 }

@@ -14,6 +14,7 @@ func handshakeACKLost() Rule {
 		Severity: Info,
 		Doc:      handshakeACKLostDoc,
 		RFC:      []string{"RFC 9293 §3.5", "RFC 9293 §3.10.7.4"},
+		needs:    signRevised | marked(reassembly.SYNACKAgain),
 		Check:    checkHandshakeACK,
 	}
 }

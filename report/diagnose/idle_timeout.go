@@ -130,20 +130,23 @@ func idleSlot(length int64) int64 {
 }
 
 func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
-	s.clock(f)
+	s.clock(c, f)
 	side, at, ref, ok := firstClose(f)
 	if !ok || f.Quality&(reassembly.QualityOneWay|reassembly.QualityClockStep) != 0 {
 		return
 	}
-	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
-	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
-	k := serviceOf(f)
-	k.side = x.side
-	reset := f.Endpoint(side).FINRef == 0
 	since, sinceRef, by := lastUse(f, side, at)
 	if f.Quality&reassembly.QualityFiltered != 0 {
 		since = 0 // a filter leaves no use to be seen, but timestamps
 	}
+	if since != 0 && at-since < leastIdle && !unseen(f) {
+		return // as most
+	}
+	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
+	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
+	k := c.service
+	k.side = x.side
+	reset := f.Endpoint(side).FINRef == 0
 	if since == 0 || unseen(f) {
 		// Where the capture lacks payload, or the beginning, timestamps tell.
 		if last, ok := heardAt(f, side); ok {

@@ -11,14 +11,16 @@ import (
 // another finding on the flow explains. Nothing is allocated for a flow on
 // which nothing is found.
 func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
-	if c.collect == nil {
-		c.collect = c.take
+	c.prepare(rules)
+	shows := signsOf(f)
+	c.reset = resetNone
+	if shows&signReset != 0 {
+		c.reset = kindOfReset(c, f)
 	}
-	c.found = c.found[:0]
-	for i := range rules {
-		if rules[i].Check != nil {
-			c.judging = &rules[i]
-			rules[i].Check(c, f, c.collect)
+	for i := range c.checks {
+		if x := &c.checks[i]; x.needs&shows != 0 {
+			c.judging = x.rule
+			x.rule.Check(c, f, c.collect)
 		}
 	}
 	if c.Patterns != nil {
@@ -36,6 +38,30 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	clear(c.found)
+	c.found = c.found[:0]
+}
+
+// check is a rule that is asked about single flows, and what it needs.
+type check struct {
+	needs signs
+	rule  *Rule
+}
+
+// prepare lists the checks of the rules, once for all flows.
+func (c *Context) prepare(rules []Rule) {
+	if len(rules) == len(c.rules) && (len(rules) == 0 || &rules[0] == &c.rules[0]) {
+		return
+	}
+	c.rules, c.checks, c.collect = rules, nil, c.take
+	for i := range rules {
+		if r := &rules[i]; r.Check != nil {
+			x := check{r.needs, r}
+			if x.needs == 0 {
+				x.needs = signAny
+			}
+			c.checks = append(c.checks, x)
+		}
+	}
 }
 
 // take keeps a finding of the rule that is running.

@@ -13,6 +13,7 @@ func keepaliveFailed() Rule {
 		Severity: Warning,
 		Doc:      keepaliveFailedDoc,
 		RFC:      []string{"RFC 9293 §3.8.4", "RFC 1122 §4.2.3.6"},
+		needs:    signReset,
 		Check:    checkKeepalive,
 	}
 }
@@ -44,7 +45,7 @@ What would prove it
   A capture at the peer: the probes arrive there or they do not.`
 
 func checkKeepalive(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetProbed {
+	if c.reset != resetProbed {
 		return
 	}
 	r := &f.Reset

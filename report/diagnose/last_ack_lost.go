@@ -14,6 +14,7 @@ func lastACKLost() Rule {
 		Severity: Info,
 		Doc:      lastACKLostDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.7.4"},
+		needs:    marked(reassembly.FINAgain),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkLostACK(f, tcp.SideA, true, emit)
 			checkLostACK(f, tcp.SideB, true, emit)
@@ -58,6 +59,7 @@ func ackOfFINLost() Rule {
 		Severity: Info,
 		Doc:      ackOfFINLostDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.8.1"},
+		needs:    marked(reassembly.FINAgain),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkLostACK(f, tcp.SideA, false, emit)
 			checkLostACK(f, tcp.SideB, false, emit)

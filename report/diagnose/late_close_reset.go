@@ -14,6 +14,7 @@ func lateCloseReset() Rule {
 		Doc:      lateCloseResetDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.5.2", "RFC 1122 §4.2.2.13"},
 		Replaces: []string{"fin-answered-late"},
+		needs:    signReset,
 		Check:    checkLateClose,
 	}
 }
@@ -51,7 +52,7 @@ What would prove it
   ECONNRESET or EPIPE in its log right after.`
 
 func checkLateClose(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetLate {
+	if c.reset != resetLate {
 		return
 	}
 	r := &f.Reset

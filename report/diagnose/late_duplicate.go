@@ -14,6 +14,7 @@ func lateDuplicate() Rule {
 		Severity: Info,
 		Doc:      lateDuplicateDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 7323 §5", "RFC 1337 §2"},
+		needs:    marked(reassembly.Stray, reassembly.StrayInWindow),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkOldInTimeWait(f, emit)
 			checkOldInNew(f, tcp.SideA, emit)

@@ -15,7 +15,8 @@ import (
 // depends on the flows' own order alone, never on threads.
 type Collector interface {
 	// Add takes one ended flow, which is valid during the call. What the rules
-	// on single flows found on it is known to c.
+	// on single flows found on it is known to c, and so are the places of its
+	// service and of its client, and the service's portion.
 	Add(c *Context, f *reassembly.Flow)
 	// Merge adds what another collector of the same rule holds, and leaves that
 	// one as it is.
@@ -29,6 +30,9 @@ type Collector interface {
 type Patterns struct {
 	rules      []Rule
 	collectors []Collector // by rule; nil for rules on single flows
+	adding     []Collector // without nil
+	gathering  []gatherer  // those of them that are
+	portions   []portion   // by the hash of the service
 }
 
 // NewPatterns makes collectors that have seen nothing.
@@ -36,7 +40,11 @@ func NewPatterns(rules []Rule) *Patterns {
 	p := &Patterns{rules: rules, collectors: make([]Collector, len(rules))}
 	for i := range rules {
 		if rules[i].New != nil {
-			p.collectors[i] = rules[i].New()
+			col := rules[i].New()
+			p.collectors[i], p.adding = col, append(p.adding, col)
+			if g, ok := col.(gatherer); ok {
+				p.gathering = append(p.gathering, g)
+			}
 		}
 	}
 	return p
@@ -44,6 +52,11 @@ func NewPatterns(rules []Rule) *Patterns {
 
 // Merge adds what o holds, which was made for the same rules.
 func (p *Patterns) Merge(o *Patterns) {
+	p.merge(o)
+	p.giveAll(o)
+}
+
+func (p *Patterns) merge(o *Patterns) {
 	for i, col := range p.collectors {
 		if col != nil {
 			col.Merge(o.collectors[i])
@@ -54,22 +67,38 @@ func (p *Patterns) Merge(o *Patterns) {
 // Clone is a copy that goes on from here and leaves p as it is.
 func (p *Patterns) Clone() *Patterns {
 	n := NewPatterns(p.rules)
-	n.Merge(p)
+	n.merge(p)
+	n.portions = slices.Clone(p.portions)
 	return n
 }
 
 func (p *Patterns) add(c *Context, f *reassembly.Flow) {
-	for _, col := range p.collectors {
-		if col != nil {
-			col.Add(c, f)
-		}
+	if len(p.adding) == 0 {
+		return
 	}
+	c.service = serviceOf(f)
+	c.pair = c.service
+	c.pair.host = addressOf(f, f.Client)
+	c.lately = p.portionOf(&c.service, f)
+	for _, col := range p.adding {
+		col.Add(c, f)
+	}
+}
+
+// whole is the same with nothing in portions.
+func (p *Patterns) whole() *Patterns {
+	if p.portions == nil {
+		return p
+	}
+	n := NewPatterns(p.rules)
+	n.Merge(p)
+	return n
 }
 
 // Findings emits what was found over all flows, with its rule: also of muted
 // rules, since they replace what they explain.
 func (p *Patterns) Findings(c *Context, end int64, emit func(*Rule, Finding)) {
-	for i, col := range p.collectors {
+	for i, col := range p.whole().collectors {
 		if col == nil {
 			continue
 		}

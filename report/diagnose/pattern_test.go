@@ -90,7 +90,7 @@ func TestStaysAreExact(t *testing.T) {
 		all := randomStays(rng, 1+rng.IntN(300), 1+rng.Int64N(300e9))
 		var s stays
 		for _, x := range all {
-			s.add(x)
+			s.add(&x)
 		}
 		l := s.only(int64(2e18))
 		if wait, use := slowPeaks(all); l.peakWait != wait || l.peakUse != use {
@@ -108,9 +108,9 @@ func TestFoldedStays(t *testing.T) {
 	var s, half stays
 	for i, x := range all {
 		if i%2 == 0 {
-			s.add(x)
+			s.add(&x)
 		} else {
-			half.add(x)
+			half.add(&x)
 		}
 		if len(s.recent) > recentStays {
 			t.Fatalf("%d stays are remembered", len(s.recent))
@@ -135,7 +135,7 @@ func TestExhaustedIn(t *testing.T) {
 	var all stays
 	for i := range int64(300) { // ten per second for thirty seconds
 		at := 1e18 + i*100e6
-		all.add(stay{place: place{port: 80}, open: at, wait: at + 1, gone: at + 1 + twoMSL})
+		all.add(&stay{place: place{port: 80}, open: at, wait: at + 1, gone: at + 1 + twoMSL})
 	}
 	end := int64(1e18 + 30e9)
 	l := all.only(end)

@@ -35,12 +35,19 @@ const (
 
 func (r part) other() part { return clientRole + serverRole - r }
 
+// compare orders places by service first. It stops at the first difference:
+// sorting calls it more than anything else.
 func (p place) compare(o place) int {
-	return cmp.Or(
-		bytes.Compare(p.service[:], o.service[:]), cmp.Compare(p.port, o.port),
-		bytes.Compare(p.host[:], o.host[:]), cmp.Compare(p.side, o.side),
-		cmp.Compare(p.tag, o.tag), cmp.Compare(p.slot, o.slot),
-	)
+	if c := bytes.Compare(p.service[:], o.service[:]); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(p.port, o.port); c != 0 {
+		return c
+	}
+	if c := bytes.Compare(p.host[:], o.host[:]); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(p.side, o.side), cmp.Compare(p.tag, o.tag), cmp.Compare(p.slot, o.slot))
 }
 
 // whole is the place without its slot.
@@ -68,13 +75,6 @@ func serviceOf(f *reassembly.Flow) place {
 	if f.Server() == tcp.SideB {
 		p.service, p.port = f.Tuple.AddrB, f.Tuple.PortB
 	}
-	return p
-}
-
-// pairOf is the place of a flow's client and service.
-func pairOf(f *reassembly.Flow) place {
-	p := serviceOf(f)
-	p.host = addressOf(f, f.Client)
 	return p
 }
 

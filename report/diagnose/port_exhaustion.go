@@ -64,7 +64,12 @@ const portLines = 1000
 // portUse counts the ports of each client towards each service, those outside
 // the range for themselves: they take nothing from it, and tell that it is not
 // the client's.
-type portUse struct{ stays stays }
+type portUse struct {
+	stays stays
+	// known is what used found last, up to upTo; nil once more was added.
+	known []used
+	upTo  int64
+}
 
 // outsideRange marks the places of ports outside the range, which are otherwise
 // those of the client and the service.
@@ -75,15 +80,19 @@ func (u *portUse) Add(c *Context, f *reassembly.Flow) {
 	if !ok {
 		return
 	}
-	x.place = pairOf(f)
+	x.place = c.pair
 	if port := f.Addr(f.Client).Port(); port < c.Profile.PortLo || port > c.Profile.PortHi {
 		x.side = outsideRange
 	}
-	u.stays.add(x)
+	u.stays.add(&x)
+	u.known = nil
 }
 
 // Merge adds another collector's counts.
-func (u *portUse) Merge(o Collector) { u.stays.merge(&o.(*portUse).stays) }
+func (u *portUse) Merge(o Collector) {
+	u.stays.merge(&o.(*portUse).stays)
+	u.known = nil
+}
 
 // used is one client's use of ports, and where it was counted.
 type used struct {
@@ -93,8 +102,15 @@ type used struct {
 }
 
 // used lists the use of ports by the clients that held TIME_WAIT, the highest
-// first.
-func (u *portUse) used(c *Context, end int64) (out []used) {
+// first. It is asked thrice at the end.
+func (u *portUse) used(c *Context, end int64) []used {
+	if u.known == nil || u.upTo != end {
+		u.known, u.upTo = u.use(c, end), end
+	}
+	return u.known
+}
+
+func (u *portUse) use(c *Context, end int64) []used {
 	twoMSL := int64(c.Profile.TwoMSL)
 	capacity := uint64(c.Profile.PortHi) - uint64(c.Profile.PortLo) + 1
 	row := func(k place) used {
@@ -103,6 +119,7 @@ func (u *portUse) used(c *Context, end int64) (out []used) {
 			Sustainable: float64(capacity) / c.Profile.TwoMSL.Seconds(), ExhaustedIn: -1,
 		}}
 	}
+	out := []used{}
 	outside := map[place]uint64{} // what was in use of these
 	u.stays.each(func(k place, list []change, flows *flowCell) {
 		l := measure(list, end, twoMSL)

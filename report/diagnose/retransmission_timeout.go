@@ -14,6 +14,7 @@ func retransmissionTimeout() Rule {
 		Severity: Warning,
 		Doc:      retransmissionTimeoutDoc,
 		RFC:      []string{"RFC 9293 §3.8.3", "RFC 1122 §4.2.3.5", "RFC 5482 §3"},
+		needs:    signRepeats,
 		Check: func(c *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkGaveUp(c, f, tcp.SideA, emit)
 			checkGaveUp(c, f, tcp.SideB, emit)
@@ -69,7 +70,7 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	sure, end := Certain, Evidence{}
 	switch {
 	case r.Ref != 0:
-		if r.By != s || kindOfReset(c, f) != resetGaveUp {
+		if r.By != s || c.reset != resetGaveUp {
 			return
 		}
 		end = rstEvidence(f)

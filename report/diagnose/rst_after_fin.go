@@ -13,6 +13,7 @@ func rstAfterFIN() Rule {
 		Severity: Info,
 		Doc:      rstAfterFINDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9293 §3.10.5"},
+		needs:    signReset,
 		Check:    checkRSTAfterFIN,
 	}
 }
@@ -49,7 +50,7 @@ What would prove it
   A trace of the closing process.`
 
 func checkRSTAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetAfterFIN {
+	if c.reset != resetAfterFIN {
 		return
 	}
 	r := &f.Reset

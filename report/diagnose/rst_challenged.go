@@ -14,6 +14,7 @@ func rstChallenged() Rule {
 		Severity: Info,
 		Doc:      rstChallengedDoc,
 		RFC:      []string{"RFC 5961 §3.2", "RFC 5961 §4.2", "RFC 9293 §3.10.7.4"},
+		needs:    marked(reassembly.ChallengeACK),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkChallenged(f, tcp.SideA, emit)
 			checkChallenged(f, tcp.SideB, emit)

@@ -14,6 +14,7 @@ func rstForged() Rule {
 		Severity: Error,
 		Doc:      rstForgedDoc,
 		RFC:      []string{"RFC 5961 §3", "RFC 3360 §2.1", "RFC 9293 §3.10.7.4"},
+		needs:    signReset | signDenied,
 		Check:    checkForged,
 	}
 }
@@ -59,7 +60,7 @@ func checkForged(c *Context, f *reassembly.Flow, emit func(Finding)) {
 			return // rst-challenged tells it
 		}
 		denied(f, emit)
-	case kindOfReset(c, f) == resetForged:
+	case c.reset == resetForged:
 		foreignRST(f, emit)
 	}
 }

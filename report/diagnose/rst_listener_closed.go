@@ -77,12 +77,12 @@ func (c *burstCell) merge(o *burstCell) {
 
 func (c *burstCell) reset() { *c = burstCell{flowCell: flowCell{seen: c.seen[:0]}} }
 
-func (s *listenerResets) Add(_ *Context, f *reassembly.Flow) {
+func (s *listenerResets) Add(c *Context, f *reassembly.Flow) {
 	r := &f.Reset
 	if r.Ref == 0 || r.By != f.Server() {
 		return
 	}
-	k := serviceOf(f)
+	k := c.service
 	x := sighting{flow: f.ID, at: r.At, ref: r.Ref, side: serverRole}
 	switch {
 	case f.Close == reassembly.CloseRefused:
@@ -92,10 +92,10 @@ func (s *listenerResets) Add(_ *Context, f *reassembly.Flow) {
 		r.Class == reassembly.ResetPassive, foreign(f), stalled(f), f.Handshake.Outcome == reassembly.Refused:
 	default:
 		k.slot = r.At / burstSlot
-		c := s.bursts.at(k)
-		c.add(x)
+		b := s.bursts.at(k)
+		b.add(x)
 		if f.Endpoint(f.Server()).PayloadBytes > 0 {
-			c.served++
+			b.served++
 		}
 	}
 }

@@ -14,6 +14,7 @@ func rstOnDeadConnection() Rule {
 		Severity: Warning,
 		Doc:      rstOnDeadConnectionDoc,
 		RFC:      []string{"RFC 9293 §3.5.1", "RFC 9293 §3.5.2", "RFC 1122 §4.2.3.6"},
+		needs:    signReset,
 		Check:    checkDead,
 	}
 }
@@ -68,7 +69,7 @@ var idleTimers = [...]struct {
 }
 
 func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetDead {
+	if c.reset != resetDead {
 		return
 	}
 	r := &f.Reset

@@ -14,6 +14,7 @@ func rstUnreadData() Rule {
 		Severity: Warning,
 		Doc:      rstUnreadDataDoc,
 		RFC:      []string{"RFC 2525 §2.17", "RFC 1122 §4.2.2.13", "RFC 9293 §3.6"},
+		needs:    signReset,
 		Check:    checkUnread,
 	}
 }
@@ -59,7 +60,7 @@ func missingBeforeFIN(f *reassembly.Flow, s tcp.Side) uint32 {
 }
 
 func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetUnread {
+	if c.reset != resetUnread {
 		return
 	}
 	r := &f.Reset

@@ -14,6 +14,7 @@ func simultaneousClose() Rule {
 		Severity: Info,
 		Doc:      simultaneousCloseDoc,
 		RFC:      []string{"RFC 9293 §3.6, Figure 13", "RFC 9293 §3.10.7.4"},
+		needs:    signCrossedFIN,
 		Check:    checkSimultaneousClose,
 	}
 }

@@ -14,6 +14,7 @@ func simultaneousOpen() Rule {
 		Severity: Info,
 		Doc:      simultaneousOpenDoc,
 		RFC:      []string{"RFC 9293 §3.5"},
+		needs:    signCrossed,
 		Check:    checkSimultaneousOpen,
 	}
 }

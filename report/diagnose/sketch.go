@@ -28,11 +28,15 @@ const sketchPlaces = 1024
 // added to the same sketch.
 type sketch[C any, P cell[C]] struct {
 	spots []spot[C]
-	slots []uint64 // the upper half of a hash, and a spot's number from 1
+	slots []uint32 // the upper bits of a hash, and a spot's number from 1
 	// weights and equal are of prune, kept for their memory.
 	weights []uint64
 	equal   []place
 }
+
+// slotSpots are the bits of a slot for the number of a spot: also all judges'
+// places together have not so many.
+const slotSpots = 1<<20 - 1
 
 // spot is a place with its cell.
 type spot[C any] struct {
@@ -46,13 +50,13 @@ func (s *sketch[C, P]) len() int { return len(s.spots) }
 // find is the slot of a place, and the number of its spot; -1 when it has none,
 // and then the slot is the one to put it into. There must be slots.
 func (s *sketch[C, P]) find(k *place, hash uint64) (slot uint64, n int) {
-	mask := uint64(len(s.slots) - 1)
+	mask, upper := uint64(len(s.slots)-1), uint32(hash>>32)&^slotSpots
 	for i := hash & mask; ; i = (i + 1) & mask {
 		v := s.slots[i]
 		if v == 0 {
 			return i, -1
 		}
-		if n := int(uint32(v)) - 1; v>>32 == hash>>32 && s.spots[n].key == *k {
+		if n := int(v&slotSpots) - 1; v&^slotSpots == upper && s.spots[n].key == *k {
 			return i, n
 		}
 	}
@@ -71,15 +75,18 @@ func (s *sketch[C, P]) seek(k *place, hash uint64) P {
 }
 
 // at is the cell of a place, made if there is none yet.
-func (s *sketch[C, P]) at(k place) P {
+func (s *sketch[C, P]) at(k place) P { return s.cell(&k, true) }
+
+// cell is the same, and lets others go for it only where it may.
+func (s *sketch[C, P]) cell(k *place, letGo bool) P {
 	hash := k.hash()
-	if c := s.seek(&k, hash); c != nil {
+	if c := s.seek(k, hash); c != nil {
 		return c
 	}
-	if len(s.spots) >= sketchPlaces {
+	if letGo && len(s.spots) >= sketchPlaces {
 		s.prune()
 	}
-	return s.make(&k, hash)
+	return s.make(k, hash)
 }
 
 // put makes the cell of a place that has none.
@@ -96,7 +103,7 @@ func (s *sketch[C, P]) make(k *place, hash uint64) P {
 		s.spots = append(s.spots, spot[C]{key: *k})
 	}
 	if 2*len(s.spots) > len(s.slots) {
-		s.slots = make([]uint64, max(8, 2*len(s.slots)))
+		s.slots = make([]uint32, max(8, 2*len(s.slots)))
 		s.refill()
 	} else {
 		s.fill(k, hash, n)
@@ -115,7 +122,7 @@ func (s *sketch[C, P]) refill() {
 // fill lets a free slot point to spot i.
 func (s *sketch[C, P]) fill(k *place, hash uint64, i int) {
 	slot, _ := s.find(k, hash)
-	s.slots[slot] = hash&^0xffffffff | uint64(i+1)
+	s.slots[slot] = uint32(hash>>32)&^slotSpots | uint32(i+1)
 }
 
 // prune lets the lighter half go; of those that weigh the same the first in
@@ -167,6 +174,9 @@ func (s *sketch[C, P]) keep(stays func(k *place, weight uint64) bool) {
 // merge adds the cells of another sketch. It lets nothing go: a merged sketch
 // is as large as all judges' together.
 func (s *sketch[C, P]) merge(o *sketch[C, P]) {
+	if len(s.spots) == 0 {
+		s.spots = slices.Grow(s.spots, len(o.spots))
+	}
 	for i := range o.spots {
 		k := &o.spots[i].key
 		hash := k.hash()
@@ -213,6 +223,9 @@ const (
 type sightings []sighting
 
 func (s *sightings) add(x sighting) {
+	if n := len(*s); n == flowsNamed && (*s)[n-1].compare(x) < 0 {
+		return
+	}
 	i, _ := slices.BinarySearchFunc(*s, x, sighting.compare)
 	if i >= flowsNamed {
 		return

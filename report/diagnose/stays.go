@@ -41,7 +41,7 @@ type stays struct {
 	recent []stay
 	old    sketch[window, *window]
 	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
-	order  []hashed                    // of settle, kept for its memory
+	order  []uint64                    // of settle, kept for its memory
 }
 
 // window is how many connections of a place there were at some moments, and how
@@ -62,35 +62,29 @@ func (w *window) merge(o *window) {
 
 func (w *window) reset() { *w = window{} }
 
-func (s *stays) add(x stay) {
+func (s *stays) add(x *stay) {
 	if len(s.recent) >= recentStays {
 		s.settle()
 	}
-	s.recent = append(s.recent, x)
+	s.recent = append(s.recent, *x)
 }
 
 // settle counts what is remembered one by one at moments instead. Places with
 // hardly any of it are let go: however long they went on, they would not come
 // near those that matter.
 func (s *stays) settle() {
-	order := s.order[:0]
-	for i := range s.recent {
-		order = append(order, hashed{s.recent[i].place.hash(), int32(i)})
-	}
-	s.order = order
-	// By place as well as by hash alone: two places hardly ever share one, and
-	// then count as one only for whether there are enough.
-	slices.SortFunc(order, func(a, b hashed) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.i, b.i)) })
+	order := s.shared()
+	slices.Sort(order)
 	for from := 0; from < len(order); {
 		to := from + 1
-		for to < len(order) && order[to].hash == order[from].hash {
+		for to < len(order) && order[to]>>settleBits == order[from]>>settleBits {
 			to++
 		}
 		for _, o := range order[from:to] {
 			if to-from < keptStays {
 				break
 			}
-			x := &s.recent[o.i]
+			x := &s.recent[o&(1<<settleBits-1)]
 			s.fold(x)
 			if x.wait != 0 {
 				s.flows.at(x.place).add(x.seen())
@@ -101,14 +95,37 @@ func (s *stays) settle() {
 	s.recent = s.recent[:0]
 }
 
-// hashed is a stay of recent by the hash of its place.
-type hashed struct {
-	hash uint64
-	i    int32
+// settleBits number the recent stays, also those of many merged judges.
+const settleBits = 20
+
+// shared lists the recent stays whose place may have keptStays of them, as the
+// upper bits of the place's hash and the stay's number: most places have few,
+// and need no order. Two places hardly ever share those bits, and then count as
+// one only for whether there are enough.
+func (s *stays) shared() []uint64 {
+	const few = 13        // bits: four times as many places as there are stays
+	var n [1 << few]uint8 // stays of those
+	order := s.order[:0]
+	for i := range s.recent {
+		h := s.recent[i].place.hash()
+		order = append(order, h>>settleBits<<settleBits|uint64(i))
+		n[h>>(64-few)] = min(n[h>>(64-few)]+1, keptStays)
+	}
+	s.order = order
+	kept := order[:0]
+	for _, o := range order {
+		if n[o>>(64-few)] >= keptStays {
+			kept = append(kept, o)
+		}
+	}
+	return kept
 }
 
-func (x stay) compare(y stay) int {
-	return cmp.Or(x.place.compare(y.place), cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
+func (x *stay) compare(y *stay) int {
+	if c := x.place.compare(y.place); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.open, y.open), cmp.Compare(x.gone, y.gone), cmp.Compare(x.flow, y.flow))
 }
 
 // fold counts a stay at the moments that it covers.
@@ -158,16 +175,19 @@ type change struct {
 // each calls do for every place, in order, with its changes by time and the
 // flows that entered TIME_WAIT. Both are valid during the call.
 func (s *stays) each(do func(place, []change, *flowCell)) {
-	all := stays{recent: slices.Clone(s.recent)}
-	slices.SortFunc(all.recent, stay.compare)
+	recent := make([]*stay, len(s.recent))
+	for i := range s.recent {
+		recent[i] = &s.recent[i]
+	}
+	slices.SortFunc(recent, (*stay).compare)
 	old := s.old.places()
 	var list []change
-	for from, k := 0, 0; from < len(all.recent) || k < len(old); {
+	for from, k := 0, 0; from < len(recent) || k < len(old); {
 		var at place
-		if from < len(all.recent) {
-			at = all.recent[from].place
+		if from < len(recent) {
+			at = recent[from].place
 		}
-		if k < len(old) && (from == len(all.recent) || old[k].whole().compare(at) < 0) {
+		if k < len(old) && (from == len(recent) || old[k].whole().compare(at) < 0) {
 			at = old[k].whole()
 		}
 		var cell flowCell
@@ -175,8 +195,8 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 			cell.merge(c)
 		}
 		list = list[:0]
-		for ; from < len(all.recent) && all.recent[from].place == at; from++ {
-			x := &all.recent[from]
+		for ; from < len(recent) && recent[from].place == at; from++ {
+			x := recent[from]
 			list = x.changes(list)
 			if x.wait != 0 {
 				cell.add(x.seen())

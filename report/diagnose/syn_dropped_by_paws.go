@@ -92,23 +92,23 @@ func (c *heardClock) merge(o *heardClock) {
 
 func (c *heardClock) reset() { *c = heardClock{} }
 
-func (s *stampedSYNs) Add(_ *Context, f *reassembly.Flow) {
+func (s *stampedSYNs) Add(c *Context, f *reassembly.Flow) {
 	h, d := &f.Handshake, f.Endpoint(f.Client)
 	if h.FirstSYNRef == 0 || !d.Timestamps || f.Quality&reassembly.QualityOneWay != 0 {
 		return
 	}
-	k := pairOf(f)
+	k := c.pair
 	k.slot = int64((d.LastTSVal - uint32(d.LastAt/1e6)) >> clockSlot)
 	now := stamp{d.LastAt, d.LastTSVal, d.LastRef}
 	switch {
 	case h.Outcome == reassembly.Complete:
-		c := s.heard.at(k)
-		c.n++
-		c.clock.note(now)
+		x := s.heard.at(k)
+		x.n++
+		x.clock.note(now)
 	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1:
-		c := s.silent.at(k)
-		c.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
-		c.clock.note(now)
+		x := s.silent.at(k)
+		x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
+		x.clock.note(now)
 	}
 }
 

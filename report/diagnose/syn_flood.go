@@ -54,7 +54,7 @@ What would prove it
   sources' TTLs, which do not fit where the addresses are.`
 
 const (
-	floodSlot    = int64(1) << 34 // ns: 17.2 s
+	floodSlot    = queueSlot // ns: 17.2 s, as of portions
 	floodLeast   = 30
 	floodSources = 20
 	floodShare   = 4
@@ -97,17 +97,21 @@ func (c *floodCell) distinct() uint64 {
 	return uint64(math.Round(float64(all) * math.Log(float64(all)/float64(clear))))
 }
 
-func (s *halfOpens) Add(_ *Context, f *reassembly.Flow) {
+func (s *halfOpens) Add(c *Context, f *reassembly.Flow) {
 	h := &f.Handshake
 	if f.Role != reassembly.RoleSYN || h.FirstSYNRef == 0 || f.Quality&reassembly.QualityOneWay != 0 {
 		return
 	}
-	k := serviceOf(f)
+	k := c.service
 	k.slot = h.FirstSYN / floodSlot
 	d := f.Endpoint(f.Client)
 	switch h.Outcome {
 	case reassembly.Complete, reassembly.Simultaneous:
-		s.done.at(k).n++
+		if c.lately.covers(h.FirstSYN) {
+			c.lately.opened++
+		} else {
+			s.done.at(k).n++
+		}
 		return
 	case reassembly.Incomplete, reassembly.Unanswered:
 	default:
@@ -116,13 +120,19 @@ func (s *halfOpens) Add(_ *Context, f *reassembly.Flow) {
 	if d.SYN-d.Duplicates != 1 || f.Until-h.FirstSYN < floodPatience {
 		return // it means it, or may
 	}
-	c := s.cells.at(k)
-	c.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
+	x := s.cells.at(k)
+	x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
 	if h.SYNACKRef != 0 {
-		c.answered++
+		x.answered++
 	}
-	bit := sourceHash(addressOf(f, f.Client)) % uint64(len(c.sources)*64)
-	c.sources[bit/64] |= 1 << (bit % 64)
+	bit := sourceHash(addressOf(f, f.Client)) % uint64(len(x.sources)*64)
+	x.sources[bit/64] |= 1 << (bit % 64)
+}
+
+func (s *halfOpens) gather(k place, x *portion, letGo bool) {
+	if x.opened > 0 {
+		s.done.cell(&k, letGo).n += uint64(x.opened)
+	}
 }
 
 // sourceHash spreads addresses (FNV-1a and a final mix).

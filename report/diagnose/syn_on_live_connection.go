@@ -16,6 +16,7 @@ func synOnLiveConnection() Rule {
 		Doc:      synOnLiveDoc,
 		RFC:      []string{"RFC 9293 §3.5.1", "RFC 9293 §3.10.7.4", "RFC 5961 §4.2"},
 		Replaces: []string{"syn-retransmitted", "rst-after-fin"},
+		needs:    marked(reassembly.SYNOnLive, reassembly.ChallengeACK),
 		Check: func(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			checkSYNOnLive(f, emit)
 			checkSYNOnUnseen(f, emit)

@@ -13,6 +13,7 @@ func synRetransmitted() Rule {
 		Severity: Warning,
 		Doc:      synRetransmittedDoc,
 		RFC:      []string{"RFC 9293 §3.8.1", "RFC 6298 §2", "RFC 6298 §5"},
+		needs:    marked(reassembly.SYNAgain),
 		Check:    checkSYNRetransmitted,
 	}
 }

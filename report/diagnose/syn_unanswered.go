@@ -14,6 +14,7 @@ func synUnanswered() Rule {
 		Severity: Error,
 		Doc:      synUnansweredDoc,
 		RFC:      []string{"RFC 9293 §3.8.1", "RFC 9293 §3.8.3", "RFC 6298 §2", "RFC 1122 §4.2.3.5"},
+		needs:    signNotOpened,
 		Check:    checkSYNUnanswered,
 	}
 }

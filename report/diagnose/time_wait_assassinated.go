@@ -14,6 +14,7 @@ func timeWaitAssassinated() Rule {
 		Doc:      timeWaitAssassinatedDoc,
 		RFC:      []string{"RFC 1337 §2", "RFC 1337 §3", "RFC 9293 §3.10.7.4"},
 		Replaces: []string{"late-duplicate"},
+		needs:    signReset,
 		Check:    checkAssassination,
 	}
 }

@@ -57,18 +57,18 @@ const (
 // churn counts the sockets of each service on the host that holds TIME_WAIT.
 type churn struct{ stays stays }
 
-func (u *churn) Add(_ *Context, f *reassembly.Flow) {
+func (u *churn) Add(c *Context, f *reassembly.Flow) {
 	waited := len(f.TimeWaits) > 0
 	for _, s := range []tcp.Side{f.Client, f.Server()} {
 		x, ok := stayOf(f, s)
 		if !ok || waited && x.wait == 0 {
 			continue // the other side holds TIME_WAIT
 		}
-		x.place = serviceOf(f)
+		x.place = c.service
 		if x.side = roleSide(f, s); s == f.Client {
 			x.host = addressOf(f, s)
 		}
-		u.stays.add(x)
+		u.stays.add(&x)
 	}
 }
 

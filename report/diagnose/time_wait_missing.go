@@ -14,6 +14,7 @@ func timeWaitMissing() Rule {
 		Doc:      timeWaitMissingDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 9293 §3.10.7.4", "RFC 1122 §4.2.2.13"},
 		Replaces: []string{"rst-after-fin"},
+		needs:    signReset,
 		Check:    checkTimeWaitMissing,
 	}
 }
@@ -54,7 +55,7 @@ What would prove it
   capture behind the NAT that shows that the host itself sent no RST.`
 
 func checkTimeWaitMissing(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetForgotten {
+	if c.reset != resetForgotten {
 		return
 	}
 	r := &f.Reset

@@ -15,6 +15,7 @@ func tupleReuseRejected() Rule {
 		Doc:      tupleReuseRejectedDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 9293 §3.10.7.4", "RFC 6191 §2", "RFC 7323 §5.2"},
 		Replaces: []string{"tuple-reused", "syn-retransmitted", "syn-unanswered"},
+		needs:    signReused,
 		Check:    checkReuseRejected,
 	}
 }

@@ -14,6 +14,7 @@ func tupleReused() Rule {
 		Severity: Info,
 		Doc:      tupleReusedDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 6191 §2", "RFC 1122 §4.2.2.13"},
+		needs:    signReused,
 		Check:    checkReuse,
 	}
 }

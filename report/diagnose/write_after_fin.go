@@ -14,6 +14,7 @@ func writeAfterFIN() Rule {
 		Doc:      writeAfterFINDoc,
 		RFC:      []string{"RFC 9293 §3.6.1", "RFC 9293 §3.10.4", "RFC 2525 §2.16"},
 		Replaces: []string{"rst-after-fin", "abortive-close"},
+		needs:    signReset,
 		Check:    checkWriteAfterFIN,
 	}
 }
@@ -51,7 +52,7 @@ What would prove it
   in its log after it.`
 
 func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
-	if kindOfReset(c, f) != resetWriter {
+	if c.reset != resetWriter {
 		return
 	}
 	r := &f.Reset
