@@ -34,6 +34,7 @@ func (x *index) put(v uint64) {
 func (x *index) grow() {
 	old := x.slots
 	x.slots = make([]uint64, max(minSlots, 2*len(old)))
+	clear(x.slots) // as in slab.alloc
 	for _, v := range old {
 		if v != 0 {
 			x.put(v)

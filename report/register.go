@@ -49,6 +49,7 @@ func (r *register[K, V]) put(k *K, hash uint64) *V {
 	if (r.count+1)*2 > len(r.slots) {
 		old := r.slots
 		r.slots = make([]slot[K, V], max(minRegister, 2*len(old)))
+		clear(r.slots) // memory that is read first and written later faults twice
 		for i := range old {
 			if old[i].mark != 0 {
 				*r.free(old[i].mark) = old[i]
