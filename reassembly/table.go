@@ -93,9 +93,8 @@ func (t *Table) Held() int { return t.index.count }
 // memory of several segments is fetched at the same time.
 func (t *Table) Hash(s *tcp.Segment) uint64 {
 	hash := s.Tuple.Hash(t.opts.Seed)
-	if i := t.index.first(hash); i&openingBit == 0 && i != 0 {
-		e := t.entries.get(i)
-		t.touched += e.ends[0].packets + e.ends[1].packets + uint32(e.bits)
+	if i := t.index.first(hash); i != 0 {
+		t.approach(i)
 	}
 	return hash
 }

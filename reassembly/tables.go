@@ -65,7 +65,8 @@ func (t *Table) approach(i uint32) {
 		return
 	}
 	e := t.entries.get(i)
-	t.touched += e.key.ports + uint32(e.ends[0].dataLen) + uint32(e.ends[0].bits) + uint32(e.ends[1].nxt) + e.ends[1].dataLen + uint32(e.logLen)
+	a, b := &e.ends[0], &e.ends[1]
+	t.touched += e.key.ports + uint32(a.iss) + a.packets + uint32(b.iss) + b.packets + uint32(e.bits) // no further apart than lines of the cache
 }
 
 // approachLog is approach for the log of a flow that was approached.
