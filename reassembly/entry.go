@@ -38,8 +38,8 @@ const (
 	flowInWheel                      // waits in the wheel
 	flowCopies                       // copies of frames were seen
 	flowSnapped                      // frames were cut by the snaplen
-	flowLoss                         // octets were acknowledged that the capture does not hold
-	flowStepped                      // its clock stepped back
+	flowLoss                         // octets were acknowledged that the capture does not hold, or nobody captured for a while
+	flowStepped                      // the capture's clock stepped back, or leapt
 	flowPending                      // a SYN with another ISN waits for its answer
 	flowFINSeen                      // a FIN was seen
 	flowWide                         // its addresses are IPv6

@@ -19,6 +19,7 @@ type opening struct {
 	from         tcp.Side // 0 when free
 	ttl, wscale  uint8
 	quality      tcp.Quality
+	doubts       uint8 // one of each Doubt as a bit
 	wide         bool
 }
 
@@ -52,6 +53,11 @@ func (t *Table) unfold(i, n uint32) {
 	}
 	t.begin(n, &s, o.key, o.wide, 1)
 	t.apply(n, &s, false)
+	for _, d := range [...]Doubt{Unwatched, Leapt} {
+		if o.doubts&uint8(d) != 0 {
+			t.entries.get(n).bits |= d.bit()
+		}
+	}
 }
 
 // promote puts an entry in the place of opening i, because a second segment

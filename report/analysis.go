@@ -82,6 +82,8 @@ type Analysis struct {
 	nextTick  int64
 	fresh     int // segments since the last tick
 	clock     clockSteps
+	leaps     leaps
+	pauses    pauses
 	earlier   int64 // of StatesAt
 }
 
@@ -155,7 +157,11 @@ func (a *Analysis) Next() *tcp.Segment {
 func (a *Analysis) Add(s *tcp.Segment) {
 	a.Advance(s.At, s.Ref)
 	a.fresh++
-	part := uint8(s.Tuple.Hash(routeSeed) >> (64 - 6))
+	hash := s.Tuple.Hash(routeSeed)
+	if before, ok := a.leaps.see(s, hash); ok {
+		a.cast(doubt{reassembly.Leapt, before})
+	}
+	part := uint8(hash >> (64 - 6))
 	if a.pool != nil {
 		a.pool.add(part, s)
 		return
@@ -168,6 +174,31 @@ func (a *Analysis) Add(s *tcp.Segment) {
 	b.segs, b.parts = b.segs[:len(b.segs)+1], append(b.parts, part)
 	if len(b.segs) == ahead {
 		a.step()
+	}
+}
+
+// Paused tells that nobody captured between two instants: the input goes on where
+// another part of it ended before. What was open then may have gone on unseen.
+func (a *Analysis) Paused(from, to int64) {
+	a.pauses.add(to - from)
+	a.cast(doubt{reassembly.Unwatched, from + 1})
+}
+
+// doubt is one on the flows that began before an instant; none if its kind is 0.
+type doubt struct {
+	kind   reassembly.Doubt
+	before int64
+}
+
+// cast puts a doubt on the flows that are open now.
+func (a *Analysis) cast(d doubt) {
+	if a.pool != nil {
+		a.pool.doubt(d)
+		return
+	}
+	a.step()
+	for _, p := range a.panels {
+		p.all.Doubt(d.kind, d.before)
 	}
 }
 

@@ -150,6 +150,9 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s judged early and counted in no state since, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))
 	}
+	if s := a.pauses.words(); s != "" {
+		r.note("%s", s)
+	}
 	if h.OneWay > 0 {
 		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}

@@ -20,6 +20,7 @@ type batch struct {
 	sweep     bool
 	settle    bool // the worker and the collector are to report when they have come this far
 	watermark int64
+	doubt     doubt // of the flows that are open after the segments
 }
 
 func newBatch(size int) *batch {
@@ -105,6 +106,15 @@ func (p *pool) sweep(watermark int64) {
 	}
 }
 
+// doubt sends every worker what it has, and a doubt on the flows that are open
+// then.
+func (p *pool) doubt(d doubt) {
+	for k, b := range p.filling {
+		b.doubt = d
+		p.send(k)
+	}
+}
+
 // drain sends every worker what it has, and returns when all of it is stepped
 // and the collector has taken what was handed over before.
 func (p *pool) drain() {
@@ -127,6 +137,11 @@ func (w *worker) run(free chan<- *batch) {
 	w.direct(<-w.free)
 	for b := range w.in {
 		b.step(w.all)
+		if b.doubt.kind != 0 {
+			for _, p := range w.own {
+				p.all.Doubt(b.doubt.kind, b.doubt.before)
+			}
+		}
 		if b.sweep {
 			for _, p := range w.own {
 				p.sweep(b.watermark)

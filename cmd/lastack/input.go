@@ -18,6 +18,7 @@ type input struct {
 	stop     func()
 	infos    func([]capture.Info) []capture.Info // appends what is known of the sources
 	progress func() (read, size int64)           // size 0 when unknown; nil when live
+	alone    func() bool                         // no other source than the latest frame's is being read; nil when live
 	live     bool
 	// pipe: Next may wait for long, with nobody to wake it.
 	pipe bool
@@ -50,6 +51,7 @@ func openFiles(cfg *config, stdin io.Reader) (*input, error) {
 		}
 		return out
 	}
+	in.alone = m.Alone
 	in.progress = func() (read, size int64) {
 		for _, s := range m.Sources() {
 			r, n := s.Progress()

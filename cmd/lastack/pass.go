@@ -32,6 +32,7 @@ type pass struct {
 	began    int64  // capture time of the first frame
 	first    int64  // earliest and latest capture time of any frame
 	last     int64
+	silence  int64          // the longest within a source
 	infos    []capture.Info // as of the last look
 	notes    []report.Note
 	raiseDue atomic.Bool // it is time to look for live findings
@@ -148,6 +149,7 @@ func (p *pass) take() (again bool) {
 			p.analysis.StatesAt(at.in(p.began), at.earlier(p.began))
 		}
 	}
+	p.pause(f)
 	p.first, p.last = min(p.first, f.At), max(p.last, f.At)
 	ref := tcp.Ref(f.File, f.Number)
 	if p.filter != nil && !p.matches(ref) {
@@ -175,6 +177,22 @@ func (p *pass) take() (again bool) {
 	}
 	p.analysis.Add(segment)
 	return false
+}
+
+// pause tells the analysis of a hole between two sources, of which the first has
+// ended: that nobody captured then, if it is far longer than any silence within
+// them, as where a file of a series is missing.
+func (p *pass) pause(f *capture.Frame) {
+	const (
+		least = 1e9 // ns
+		share = 4
+	)
+	switch silence := f.At - p.last; {
+	case f.Number != 1:
+		p.silence = max(p.silence, silence)
+	case silence > max(least, share*p.silence) && p.in.alone != nil && p.in.alone():
+		p.analysis.Paused(p.last, f.At)
+	}
 }
 
 // matches applies the filter. That it cannot be used with the frame's link type

@@ -129,6 +129,10 @@ func (m *Merged) Next(f *Frame) error {
 	return nil
 }
 
+// Alone reports that no other source is being read than that of the latest frame:
+// those before it have ended.
+func (m *Merged) Alone() bool { return len(m.running) == 1 }
+
 // alone reads the next frame of the only source that is running straight into f,
 // and reports whether it is the next of all. When not, it is that source's next
 // one, or the source has ended.
