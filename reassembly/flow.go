@@ -206,6 +206,8 @@ const (
 	RepeatAfterFIN                     // payload again that was sent before the peer's FIN was acknowledged
 	StrayInWindow                      // a segment of an earlier connection, in the window by its number: only its timestamp tells
 	WindowProbe                        // KeepaliveProbe against a window that was zero
+
+	markKinds // how many there are, with the zero value
 )
 
 var markNames = [...]string{

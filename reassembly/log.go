@@ -115,6 +115,12 @@ const (
 	longestRecord = 3 + 1 + 2*binary.MaxVarintLen64 + 4
 )
 
+// Events and kinds of marks leave those two bits free: else this does not compile.
+const (
+	_ = uint(wholeMicro - fsm.Events)
+	_ = uint(wholeMicro - int(markKinds))
+)
+
 // append adds a record.
 func (t *Table) append(e *entry, r record) {
 	var buf [longestRecord]byte

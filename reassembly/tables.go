@@ -38,14 +38,7 @@ func (g *Tables) Sweep(watermark int64) {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
 	})
 	for i, d := range g.due {
-		if i+farAhead < len(g.due) {
-			far := &g.due[i+farAhead]
-			far.table.approach(far.flow)
-		}
-		if i+nearAhead < len(g.due) {
-			near := &g.due[i+nearAhead]
-			near.table.approachLog(near.flow)
-		}
+		lookAhead(i, len(g.due), func(k int) (*Table, uint32) { return g.due[k].table, g.due[k].flow })
 		d.table.finalise(d.flow, EndExpired, d.at)
 	}
 }
@@ -57,6 +50,18 @@ const (
 	farAhead  = 12
 	nearAhead = 6
 )
+
+// lookAhead does so for the flows behind number i of n; at says where they lie.
+func lookAhead(i, n int, at func(k int) (*Table, uint32)) {
+	if k := i + farAhead; k < n {
+		t, flow := at(k)
+		t.approach(flow)
+	}
+	if k := i + nearAhead; k < n {
+		t, flow := at(k)
+		t.approachLog(flow)
+	}
+}
 
 // approach looks at all of where a flow lies, without waiting for it.
 func (t *Table) approach(i uint32) {
@@ -84,17 +89,13 @@ func (t *Table) approachLog(i uint32) {
 }
 
 // Finish says that the input ended at until: timers run up to then, and every
-// flow is finalised, in order of (Final, ID). The tables are empty then.
+// flow is finalised, in order of (Final, ID). The tables hold no flow then, and are
+// of no use afterwards.
 func (g *Tables) Finish(until int64) {
 	g.Sweep(until - 1)
 	live := g.live()
 	for i, h := range live {
-		if i+farAhead < len(live) {
-			g.list[live[i+farAhead].table].approach(live[i+farAhead].flow)
-		}
-		if i+nearAhead < len(live) {
-			g.list[live[i+nearAhead].table].approachLog(live[i+nearAhead].flow)
-		}
+		lookAhead(i, len(live), func(k int) (*Table, uint32) { return g.list[live[k].table], live[k].flow })
 		t, why := g.list[h.table], EndInput
 		if t.retired(h.flow, until) {
 			why = EndExpired

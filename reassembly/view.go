@@ -37,30 +37,30 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	f.Final, f.Until, f.Ended, f.RTT = until, until, why, c.rtt
 	f.Close, f.ActiveCloser = closeOf(c, v.resets, recs), closerOf(c)
 	if c.compat != 0 {
-		v.flow.compat = *t.compats.get(c.compat)
+		f.compat = *t.compats.get(c.compat)
 	}
 	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
-		v.flow.Last = c.ends[0].lastRef
+		f.Last = c.ends[0].lastRef
 		if c.ends[1].lastAt > c.ends[0].lastAt {
-			v.flow.Last = c.ends[1].lastRef
+			f.Last = c.ends[1].lastRef
 		}
 	}
 	if v.extra.previous != 0 {
-		v.flow.Prev = *t.previouses.get(v.extra.previous)
+		f.Prev = *t.previouses.get(v.extra.previous)
 	}
 	if resetStands(v.resets, recs) {
-		v.flow.Reset = v.resets.reset
+		f.Reset = v.resets.reset
 	}
-	v.flow.Denied = v.resets.denied
+	f.Denied = v.resets.denied
 	v.list(recs)
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		v.endpoint(t, side, recs, until)
 	}
 	slices.SortFunc(v.timeWaits, func(a, b TimeWait) int { return cmp.Compare(a.Entered, b.Entered) })
-	v.flow.Steps, v.flow.Marks, v.flow.TimeWaits = v.steps, v.marks, v.timeWaits
+	f.Steps, f.Marks, f.TimeWaits = v.steps, v.marks, v.timeWaits
 	v.handshake(t, recs)
-	v.flow.Quality = v.quality(why, until)
-	return &v.flow
+	f.Quality = v.quality(why, until)
+	return f
 }
 
 // runTimers lets the timers of the copied entry expire, and adds their steps.

@@ -335,7 +335,7 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 		judges[i] = p.judge
 	}
 	a.collector.gather(judges, waiting, func(i int) { a.panels[i].all.Finish(until) })
-	runtime.GC()
+	runtime.GC() // the tables have just been dropped, and the report needs memory
 	return a.build(until, in, a.collector, judges), a.collector.err
 }
 

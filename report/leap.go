@@ -35,9 +35,9 @@ func (p *pauses) words() string {
 // that their timestamps know nothing of (RFC 7323 §5.4: the clock that they come
 // from goes on steadily). One host alone may have slept; two have not.
 type leaps struct {
-	last   int64 // time of the latest segment
-	before int64 // that of the one before the silence that is looked into; 0 for none
-	until  int64 // for how long it is
+	last   int64   // time of the latest segment
+	before int64   // that of the one before the silence that is looked into; 0 for none
+	until  int64   // for how long it is
 	votes  int     // hosts that have shown it
 	voter  address // the first of them
 	clocks [leapClocks]hostClock

@@ -158,7 +158,7 @@ func (w *worker) run(free chan<- *batch) {
 	close(w.out)
 }
 
-// step works the segments of a batch in, a few at a time, so that the flows of
+// step works the segments of a batch in, some at a time, so that the flows of
 // all of them are on their way from memory before the first is needed.
 func (b *batch) step(panels []*panel) {
 	var hashes [ahead]uint64

@@ -64,7 +64,9 @@ func (c *queueCell) hold(h held) {
 }
 
 func (c *queueCell) weight() uint64 {
-	return c.silent.n + uint64(bits.OnesCount64(c.answered)+len(c.held))
+	// What speaks of trouble weighs more than any SYN-ACK, of which a portion
+	// may hold more.
+	return 2*(c.silent.n+uint64(bits.OnesCount64(c.dropped)+len(c.held))) + uint64(bits.OnesCount64(c.answered))
 }
 
 func (c *queueCell) merge(o *queueCell) {
@@ -98,6 +100,17 @@ func (s *fullQueues) masks(c *Context, at int64) (answered, served *uint64, bit 
 	return &cell.answered, &cell.served, bit
 }
 
+// own is moment for what is not gathered: such a cell gets at once what its
+// portion holds, or it would weigh less than it is and be let go.
+func (s *fullQueues) own(c *Context, at int64) (*queueCell, uint64) {
+	cell, bit := s.moment(c.service, at)
+	if x := c.lately; x.covers(at) {
+		cell.answered |= x.answered
+		cell.served |= x.served
+	}
+	return cell, bit
+}
+
 func (s *fullQueues) gather(k place, x *portion, letGo bool) {
 	if x.answered|x.served != 0 {
 		c := s.cells.cell(&k, letGo)
@@ -116,7 +129,7 @@ func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 		*answered |= bit
 	}
 	if again := firstMark(f, f.Client, reassembly.SYNAgain, h.FirstSYN); again != nil {
-		s.silence(c.service, f, again)
+		s.silence(c, f, again)
 	}
 	if h.Outcome != reassembly.Complete {
 		return
@@ -126,13 +139,13 @@ func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
 		_, served, bit := s.masks(c, h.ACK)
 		*served |= bit
 	case waited:
-		cell, _ := s.moment(c.service, h.ACK)
+		cell, _ := s.own(c, h.ACK)
 		cell.hold(x)
 	} // else nobody asked for anything
 }
 
 // silence notes the SYNs that nothing answered, of a flow whose SYN came again.
-func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark) {
+func (s *fullQueues) silence(c *Context, f *reassembly.Flow, again *reassembly.Mark) {
 	h, at := &f.Handshake, synTimes(f)
 	if h.FirstSYNRef == 0 || h.ICMPRef != 0 || lostSYNACK(f) != nil {
 		return
@@ -146,12 +159,12 @@ func (s *fullQueues) silence(k place, f *reassembly.Flow, again *reassembly.Mark
 		return
 	}
 	for _, t := range at {
-		cell, bit := s.moment(k, t)
+		cell, bit := s.own(c, t)
 		cell.dropped |= bit
 		cell.lastDrop = max(cell.lastDrop, t)
 	}
 	if len(at) > 1 {
-		cell, _ := s.moment(k, again.At)
+		cell, _ := s.own(c, again.At)
 		cell.silent.add(sighting{flow: f.ID, at: again.At, ref: again.Ref, side: clientRole,
 			since: h.FirstSYN, sinceRef: h.FirstSYNRef, sinceBy: clientRole})
 	}

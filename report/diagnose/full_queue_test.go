@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -59,6 +61,61 @@ func TestFullQueuesMerge(t *testing.T) {
 	for parts := 1; parts < 8; parts++ {
 		if got := run(parts); !reflect.DeepEqual(got, want) {
 			t.Errorf("in %d parts: %+v\nwant %+v", parts, got, want)
+		}
+	}
+}
+
+// overflow are the flows of a listener whose application accepts nothing: some
+// wait for it, and the SYNs of others are ignored.
+func overflow(at int64) (out []*reassembly.Flow) {
+	for i := range 7 {
+		f := flow("192.0.2.200", "192.0.2.201")
+		f.ID, f.Start, f.Until = tcp.PacketRef(1+100*i), at, at+60e9
+		me, server, h := f.Endpoint(f.Client), f.Endpoint(f.Server()), &f.Handshake
+		h.FirstSYN, h.FirstSYNRef = at, f.ID
+		if i < 3 { // waits
+			h.SYNACK, h.ACK, h.SYNACKRef, h.ACKRef, h.Outcome = at+1e6, at+2e6, f.ID+1, f.ID+2, reassembly.Complete
+			me.PayloadBytes, me.LastDataLen, me.LastData, me.LastDataRef = 10, 10, at+4e9, f.ID+3
+			server.Ack, server.LastAt, server.Packets = me.ISS.Add(11), at+4e9, 2
+		} else { // is ignored
+			h.FirstSYN, h.Outcome = at+3e9, reassembly.Unanswered
+			for k, after := range []int64{1e9, 3e9} {
+				f.Marks = append(f.Marks, reassembly.Mark{Kind: reassembly.SYNAgain, Side: f.Client, At: h.FirstSYN + after, Ref: f.ID + tcp.PacketRef(k) + 1})
+			}
+			h.LastSYN = h.FirstSYN + 3e9
+			me.SYN, me.State, server.State = 3, fsm.SynSent, fsm.Closed
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// A full queue is found however many services there are that have none.
+func TestFullQueueAmongMany(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		flows := plainFlows(rng, 20_000)
+		for _, f := range flows {
+			f.Tuple.PortA = uint16(1 + rng.IntN(20_000))
+			f.Tuple.PortB = f.Tuple.PortA
+		}
+		for i, f := range overflow(int64(1e18) + 50e9) { // which end in the midst of the others
+			at := 5000 + 500*i
+			flows = append(flows[:at], append([]*reassembly.Flow{f}, flows[at:]...)...)
+		}
+		found := 0
+		p := NewPatterns(Rules())
+		c := &Context{Profile: reassembly.Profiles()[0]}
+		for _, f := range flows {
+			p.add(c, f)
+		}
+		p.Clone().Findings(c, int64(1e18)+300e9, func(r *Rule, d Finding) {
+			if r.ID == "accept-queue-overflow" {
+				found++
+			}
+		})
+		if found != 1 {
+			t.Errorf("seed %d: found %d times", seed, found)
 		}
 	}
 }
