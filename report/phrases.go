@@ -13,8 +13,9 @@ import (
 // endpoint is to blame. "{peer}" is "client" or "server"; "{flows}" is on how many
 // flows, which otherwise follow; "{typical}" is what was measured. why, if any, is a
 // sentence about what that means, for the worst finding of a report; "{unless}" is
-// what has to be excluded where not all findings are certain. still
-// follows the number of those that were so to the input's end.
+// what has to be excluded where not all findings are certain, "{mild}" how many
+// of them are remarks, and why (see mildly). still follows the number of those that
+// were so to the input's end.
 type phrase struct {
 	did, saw, why string
 	lasts         bool // how long it lasted means something
@@ -50,7 +51,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"half-close":         {"used a half-close", "a half-close was in use", "", true, ""},
 		"simultaneous-close": {"closed at the same moment as the {peer}", "both ends closed at the same moment", "", false, ""},
 		"abortive-close": {"aborted instead of closing", "one end aborted instead of closing",
-			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet.", false, ""},
+			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet{mild}.", false, ""},
 		"rst-unread-data": {"reset {flows}, leaving data unread", "a close with data unread sent an RST",
 			"What the {peer} had sent was not read.", false, ""},
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
@@ -89,6 +90,14 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"synchronized-onset": {"began to leak connections together with others", "several hosts began to leak together", "", false, ""},
 	}
 })
+
+// mildly is what makes a finding of a rule a remark where others are warnings.
+func mildly(rule string) string {
+	if rule == "abortive-close" {
+		return "nothing had been sent: a health check, or a scan"
+	}
+	return ""
+}
 
 // endpoint is the side that a party is: "client", "server", or "" when it is
 // neither.

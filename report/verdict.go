@@ -142,6 +142,9 @@ func (r *Report) sentence(g *Group) string {
 		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
 	row.measure(g)
 	s := r.tell(&row)
+	if why := mildly(g.Rule); why != "" && g.Count > 1 && g.Counts.mild() == g.Count {
+		s += " " + capital(why) + "."
+	}
 	for _, d := range row.doubts() {
 		s += " " + d
 	}
@@ -297,7 +300,11 @@ func (row *Row) why() []string {
 		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
 			unless = "unless the FIN that answers was lost before the tap, "
 		}
-		return []string{strings.ReplaceAll(fill(s, side), "{unless}", unless)}
+		mild := ""
+		if n := row.Counts.mild(); n > 0 {
+			mild = "; on " + Count(n) + " of these flows " + mildly(row.Rule)
+		}
+		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild).Replace(fill(s, side))}
 	}
 	return nil
 }
