@@ -137,11 +137,19 @@ func (s *stampedSYNs) Add(c *Context, f *reassembly.Flow) {
 		x.n++
 		x.syns.note(syn)
 		x.ends.note(stamp{d.LastAt, d.LastTSVal, d.LastRef})
-	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1:
+	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1 && startsWithFirst(f):
 		x := s.silent.at(k)
 		x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
 		x.syns.note(syn)
 	}
+}
+
+// startsWithFirst reports that the first SYN of a flow is no repetition of one
+// before the capture: the next follows after the initial timeout of 1 s (RFC
+// 6298 §2.1), which later ones double.
+func startsWithFirst(f *reassembly.Flow) bool {
+	at := synTimes(f)
+	return len(at) > 1 && at[1]-at[0] < 1.5e9
 }
 
 // Merge adds another collector's counts.
