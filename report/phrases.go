@@ -99,6 +99,15 @@ func mildly(rule string) string {
 	return ""
 }
 
+// otherwise is what findings of a rule are, if not that, where none is more than
+// possible.
+func otherwise(rule string) string {
+	if rule == "rst-unread-data" {
+		return ", or aborting them with nothing unread"
+	}
+	return ""
+}
+
 // endpoint is the side that a party is: "client", "server", or "" when it is
 // neither.
 func endpoint(p diagnose.Party) string {

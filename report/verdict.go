@@ -171,7 +171,7 @@ func (r *Report) tell(row *Row) string {
 	if row.Confidence == diagnose.Possible {
 		perhaps = "Possibly, "
 	}
-	side, how := endpoint(row.Who), r.course(row, p)
+	side, how := endpoint(row.Who), row.otherwise()+r.course(row, p)
 	who, only := row.clients.words()
 	switch {
 	case side == "":
@@ -292,7 +292,7 @@ func by(p diagnose.Party) string {
 // why explains the worst row, if there is something to explain.
 func (row *Row) why() []string {
 	side := endpoint(row.Who)
-	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" {
+	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.otherwise() != "" {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {
@@ -307,6 +307,15 @@ func (row *Row) why() []string {
 		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild).Replace(fill(s, side))}
 	}
 	return nil
+}
+
+// otherwise is what the row may be else, where it is no more than possible that
+// an endpoint did what its phrase says.
+func (row *Row) otherwise() string {
+	if row.Confidence != diagnose.Possible || endpoint(row.Who) == "" {
+		return ""
+	}
+	return otherwise(row.Rule)
 }
 
 // doubts is what speaks against the party. A single finding says it itself.
