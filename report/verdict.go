@@ -300,11 +300,14 @@ func (row *Row) why() []string {
 		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
 			unless = "unless the FIN that answers was lost before the tap, "
 		}
-		mild := ""
+		mild, lost := "", "whatever it asked for was not done"
+		if side == "server" {
+			lost = "the client did not get it"
+		}
 		if n := row.Counts.mild(); n > 0 {
 			mild = "; on " + Count(n) + " of these flows " + mildly(row.Rule)
 		}
-		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild).Replace(fill(s, side))}
+		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild, "{lost}", lost).Replace(fill(s, side))}
 	}
 	return nil
 }
