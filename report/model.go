@@ -183,6 +183,14 @@ func (t *Tally) of(c diagnose.Confidence) (n uint64) {
 	return n
 }
 
+// mild is the number of remarks among findings.
+func (t *Tally) mild() (n uint64) {
+	for _, c := range t[diagnose.Info] {
+		n += c
+	}
+	return n
+}
+
 // worst is the gravest severity that occurs.
 func (t *Tally) worst() diagnose.Severity {
 	for s := diagnose.Error; s < diagnose.Info; s++ {

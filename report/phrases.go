@@ -13,8 +13,10 @@ import (
 // endpoint is to blame. "{peer}" is "client" or "server"; "{flows}" is on how many
 // flows, which otherwise follow; "{typical}" is what was measured. why, if any, is a
 // sentence about what that means, for the worst finding of a report; "{unless}" is
-// what has to be excluded where not all findings are certain. still
-// follows the number of those that were so to the input's end.
+// what has to be excluded where not all findings are certain, "{lost}" is what
+// data was worth that a client or a server sent in vain, "{mild}" how many
+// of them are remarks, and why (see mildly). still follows the number of those that
+// were so to the input's end.
 type phrase struct {
 	did, saw, why string
 	lasts         bool // how long it lasted means something
@@ -37,7 +39,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"late-close-reset": {"closed so late that the {peer} had given up and answered with an RST",
 			"a close came so late that an RST answered it", "", true, ""},
 		"write-after-fin": {"sent data to a {peer} that had closed already", "data was sent to a peer that had closed already",
-			"An RST answered the data: whatever it asked for was not done.", false, ""},
+			"An RST answered the data: {lost}.", false, ""},
 		"fin-unacked": {"did not acknowledge the {peer}'s FIN", "a FIN was not acknowledged", "", true, ""},
 		"last-ack-lost": {"repeated its FIN although it had been acknowledged",
 			"the FIN came again after its acknowledgement had passed, which therefore did not arrive", "", false, ""},
@@ -50,7 +52,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"half-close":         {"used a half-close", "a half-close was in use", "", true, ""},
 		"simultaneous-close": {"closed at the same moment as the {peer}", "both ends closed at the same moment", "", false, ""},
 		"abortive-close": {"aborted instead of closing", "one end aborted instead of closing",
-			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet.", false, ""},
+			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet{mild}.", false, ""},
 		"rst-unread-data": {"reset {flows}, leaving data unread", "a close with data unread sent an RST",
 			"What the {peer} had sent was not read.", false, ""},
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
@@ -85,10 +87,27 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"late-duplicate":     {"sent a segment of an earlier connection", "a segment of an earlier connection came late", "", false, ""},
 		"port-exhaustion":    {"is running out of ephemeral ports", "ephemeral ports are running out", "", false, ""},
 		"time-wait-churn":    {"holds far more sockets in TIME_WAIT than open", "TIME_WAIT far outnumbers open connections", "", false, ""},
-		"idle-timeout-close": {"closed {flows} after {typical} idle", "one end closed after a constant idle time", "", false, ""},
+		"idle-timeout-close": {"closed {flows} after {typical} without payload", "one end closed after a constant time without payload", "", false, ""},
 		"synchronized-onset": {"began to leak connections together with others", "several hosts began to leak together", "", false, ""},
 	}
 })
+
+// mildly is what makes a finding of a rule a remark where others are warnings.
+func mildly(rule string) string {
+	if rule == "abortive-close" {
+		return "nothing had been sent: a health check, or a scan"
+	}
+	return ""
+}
+
+// otherwise is what findings of a rule are, if not that, where none is more than
+// possible.
+func otherwise(rule string) string {
+	if rule == "rst-unread-data" {
+		return ", or aborting them with nothing unread"
+	}
+	return ""
+}
 
 // endpoint is the side that a party is: "client", "server", or "" when it is
 // neither.

@@ -142,6 +142,9 @@ func (r *Report) sentence(g *Group) string {
 		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
 	row.measure(g)
 	s := r.tell(&row)
+	if why := mildly(g.Rule); why != "" && g.Count > 1 && g.Counts.mild() == g.Count {
+		s += " " + capital(why) + "."
+	}
 	for _, d := range row.doubts() {
 		s += " " + d
 	}
@@ -168,7 +171,7 @@ func (r *Report) tell(row *Row) string {
 	if row.Confidence == diagnose.Possible {
 		perhaps = "Possibly, "
 	}
-	side, how := endpoint(row.Who), r.course(row, p)
+	side, how := endpoint(row.Who), row.otherwise()+r.course(row, p)
 	who, only := row.clients.words()
 	switch {
 	case side == "":
@@ -289,7 +292,7 @@ func by(p diagnose.Party) string {
 // why explains the worst row, if there is something to explain.
 func (row *Row) why() []string {
 	side := endpoint(row.Who)
-	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" {
+	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.otherwise() != "" {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {
@@ -297,9 +300,25 @@ func (row *Row) why() []string {
 		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
 			unless = "unless the FIN that answers was lost before the tap, "
 		}
-		return []string{strings.ReplaceAll(fill(s, side), "{unless}", unless)}
+		mild, lost := "", "whatever it asked for was not done"
+		if side == "server" {
+			lost = "the client did not get it"
+		}
+		if n := row.Counts.mild(); n > 0 {
+			mild = "; on " + Count(n) + " of these flows " + mildly(row.Rule)
+		}
+		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild, "{lost}", lost).Replace(fill(s, side))}
 	}
 	return nil
+}
+
+// otherwise is what the row may be else, where it is no more than possible that
+// an endpoint did what its phrase says.
+func (row *Row) otherwise() string {
+	if row.Confidence != diagnose.Possible || endpoint(row.Who) == "" {
+		return ""
+	}
+	return otherwise(row.Rule)
 }
 
 // doubts is what speaks against the party. A single finding says it itself.

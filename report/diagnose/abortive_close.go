@@ -22,7 +22,9 @@ func abortiveClose() Rule {
 const abortiveCloseDoc = `What it means
   One side ended the connection with an RST instead of a FIN, although it had
   nothing left to read. The peer's application sees ECONNRESET instead of an end
-  of file, and whatever was on its way is lost.
+  of file, and whatever was on its way is lost. Where a client does so at once,
+  before either side has sent anything, nothing is lost, and the finding is a
+  remark.
 
 Signature
   An RST out of ESTABLISHED or CLOSE_WAIT that answers nothing, with the header
@@ -33,7 +35,10 @@ Signature
 
 Look-alikes
   Payload left unread: the header is the same, so what was read decides
-  (rst-unread-data).
+  (rst-unread-data). The last answer of a conversation is never answered itself:
+  where an RST comes long after it, rst-unread-data says that it may be either.
+  A health check, or a scan that completes the handshake: no payload, and the
+  client's RST right after its ACK.
   An RST by a host that has no such socket: bare header, it answers a segment;
   no abort.
   Keepalive or retransmission that gave up: probes or repetitions into silence
@@ -43,8 +48,8 @@ Look-alikes
 
 What it usually is
   SO_LINGER with a time of 0, set to avoid TIME_WAIT; a runtime's "abort" or
-  "destroy"; a load balancer's health check; "ss -K"; a browser that drops idle
-  connections.
+  "destroy"; "ss -K"; a browser that drops idle connections; with no payload at
+  all a load balancer's health check.
 
 What to do
   Close with a FIN. SO_LINGER 0 throws away unsent payload and tells the peer
@@ -77,13 +82,39 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if mayHaveClosed(f, s) {
 		n.lower(f, Possible, reassembly.QualityMidstream)
 	}
-	n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, %s: its application did not close with a FIN",
-		f.Addr(s), r.SenderState, Span(at-f.Start), read)
-	if f.Midstream {
+	switch {
+	case checkOnly(f):
+		n.Severity = Info
+		n.Verdict = fmt.Sprintf("%s opened the connection and aborted it with an RST %s later, before either side had sent anything: a health check, or a scan",
+			f.Addr(s), Span(at-f.Handshake.ACK))
+	case f.Midstream:
 		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s: its application did not close with a FIN",
 			f.Addr(s), r.SenderState, read)
+	default:
+		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, %s: its application did not close with a FIN",
+			f.Addr(s), r.SenderState, Span(at-f.Start), read)
 	}
 	if n.rests(f, onPayload) {
 		emit(n)
 	}
+}
+
+// checkOnly reports a client that reset the connection as soon as it was open,
+// without a word of either side: it wanted to know whether somebody listens.
+func checkOnly(f *reassembly.Flow) bool {
+	h := &f.Handshake
+	const poor = reassembly.QualityMidstream | reassembly.QualityOneWay | reassembly.QualityCaptureLoss | reassembly.QualityFiltered
+	return f.Reset.By == f.Client && confirmedAbort(f) == nil && h.ACKRef != 0 && f.Reset.At-h.ACK < leastIdle && wordless(f) && f.Quality&poor == 0
+}
+
+// wordless reports that neither side sent payload, nor a FIN, and that none is
+// acknowledged which the capture lacks.
+func wordless(f *reassembly.Flow) bool {
+	for i := range f.Ends {
+		d, p := &f.Ends[i], &f.Ends[1-i]
+		if d.Nxt != d.ISS.Add(1) || d.AckedUnseen > 0 || p.SentAck && p.Ack != d.Nxt {
+			return false
+		}
+	}
+	return true
 }

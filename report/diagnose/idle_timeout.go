@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/lastack/lastack/reassembly"
@@ -11,7 +10,7 @@ import (
 func idleTimeoutClose() Rule {
 	return Rule{
 		ID:       "idle-timeout-close",
-		Title:    "one side closes after a constant idle time",
+		Title:    "one side closes after a constant time without payload",
 		Severity: Warning,
 		Doc:      idleTimeoutCloseDoc,
 		RFC:      []string{"RFC 9293 §3.6", "RFC 9112 §9.5", "RFC 7323 §3"},
@@ -23,7 +22,9 @@ const idleTimeoutCloseDoc = `What it means
   One side of a service closes its connections when they have been idle for a
   certain time. The timer belongs to the sender of the FIN (or RST). A peer that
   keeps idle connections longer, for instance in a pool, finds them closed when
-  it wants to use one.
+  it wants to use one. Where the last payload was the client's and got no
+  answer, the finding says so: then nothing was idle, most likely, and the timer
+  limits how long a request may take.
 
 Signature
   At least five connections to one service that the same side closed first, or
@@ -34,7 +35,9 @@ Signature
   payload, the time is taken from the timestamp options: from the peer's value
   that the FIN echoes to that of the peer's last segment, without the time after
   the FIN, at a tick rate estimated from the connection or from the peer's
-  others. That is how long the closer had heard nothing from its peer.
+  others. That is how long the closer had heard nothing from its peer, and does
+  not tell who had the last word: so it is likely at most. Closes after payload
+  of the client without an answer are counted apart, and likely at most, too.
 
 Look-alikes
   Connections that are all closed in one moment, by a restart for instance: the
@@ -44,18 +47,25 @@ Look-alikes
   A timer on the age of a connection and not on its idleness: the times since
   the last payload then differ.
   A constant delay below a second: processing, not a timer.
+  A client that gives up waiting for an answer, or a server that limits how long
+  a request may take: the client's payload is the last before the close. A
+  request that needs no answer, and then idleness, looks the same.
 
 What it usually is
   A keep-alive timeout of a server or proxy, the idle limit of a load balancer,
-  the wait_timeout of a database. Every named default can be configured: it is
-  a hint, not a proof. If the finding comes with fin-unanswered or
-  write-after-fin of the other side, that side does not watch its idle
+  the wait_timeout of a database; on the client's side the idle limit of a pool,
+  or of a proxy towards its servers. Every named default can be configured: it
+  is a hint, not a proof. After a request without an answer: the client's
+  request timeout, or the server's. If an idle timer comes with fin-unanswered
+  or write-after-fin of the other side, that side does not watch its idle
   connections.
 
 What to do
   Let the side that reuses connections give them up first: its idle time and
   maximum lifetime well below the time found, half of it for instance. Or raise
   the timer. Keepalives on the TCP level do not count as use for most of them.
+  Where a request got no answer, ask what the server did with it: it was slow,
+  or it hung. A longer timer only lets the client wait longer.
 
 What would prove it
   The configuration of the side that closes: the timer with that value.`
@@ -79,6 +89,9 @@ const (
 // time before.
 type idleCloses struct {
 	cells sketch[idleCell, *idleCell]
+	// waits are closes whose last use was payload of the client that got no
+	// answer: somebody waited, and nothing was idle.
+	waits sketch[idleCell, *idleCell]
 	// unseen are closes whose idle time the capture did not see begin. Their
 	// lengths are ticks of the peer's clock, which clocks tells the rate of.
 	unseen sketch[idleCell, *idleCell]
@@ -93,6 +106,7 @@ type idleCell struct {
 	longest  int64
 	resets   uint64 // of them, closed by RST
 	harmed   uint64 // of them, where the other side left the close unanswered, wrote after it, or was too late
+	blind    uint64 // of them, where it is not known whose the last payload was
 	after    int64  // of those in ticks: ns from the close to the packet that tells, summed up
 }
 
@@ -104,22 +118,31 @@ func (c *idleCell) merge(o *idleCell) {
 	c.sum += o.sum
 	c.resets += o.resets
 	c.harmed += o.harmed
+	c.blind += o.blind
 	c.after += o.after
 	c.flowCell.merge(&o.flowCell)
 }
 
 func (c *idleCell) reset() { *c = idleCell{flowCell: flowCell{seen: c.seen[:0]}} }
 
-func (c *idleCell) take(x sighting, length int64, reset, harmed bool) {
+// idleClose is what a close after an idle time was like.
+type idleClose struct {
+	reset, harmed, blind bool
+}
+
+func (c *idleCell) take(x sighting, length int64, was idleClose) {
 	if c.n == 0 || length < c.shortest {
 		c.shortest = length
 	}
 	c.longest = max(c.longest, length)
-	if reset {
+	if was.reset {
 		c.resets++
 	}
-	if harmed {
+	if was.harmed {
 		c.harmed++
+	}
+	if was.blind {
+		c.blind++
 	}
 	c.add(x)
 }
@@ -143,24 +166,27 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 		return // as most
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
-	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
+	was := idleClose{
+		reset:  f.Endpoint(side).FINRef == 0,
+		harmed: c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil,
+		blind:  since == 0 || unseen(f),
+	}
 	k := c.service
 	k.side = x.side
-	reset := f.Endpoint(side).FINRef == 0
 	if since == 0 || unseen(f) {
 		// Where the capture lacks payload, or the beginning, timestamps tell.
 		if last, ok := heardAt(f, side); ok {
 			x.since, x.sinceRef, x.sinceBy = x.at, x.ref, x.side
 			x.at, x.ref, x.side = last.At, last.Ref, roleSide(f, side.Other())
 			if ns, _, ok := heardNS(f, side); ok {
-				s.note(k, x, ns, reset, harmed)
+				note(&s.cells, k, x, ns, was)
 				return
 			}
 			if ticks, after, _ := heard(f, side); f.Midstream && since == 0 && after <= leastIdle/4 {
 				k.host, k.slot = addressOf(f, side.Other()), idleSlot(ticks)
 				c := s.unseen.at(k)
 				c.sum, c.after = c.sum+ticks, c.after+after
-				c.take(x, ticks, reset, harmed)
+				c.take(x, ticks, was)
 				return
 			}
 			x.at, x.ref, x.side = x.since, x.sinceRef, x.sinceBy
@@ -168,18 +194,37 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	}
 	if since != 0 {
 		x.since, x.sinceRef, x.sinceBy = since, sinceRef, roleSide(f, by)
-		s.note(k, x, at-since, reset, harmed)
+		switch waited, known := unanswered(f, sinceRef, at); {
+		case waited:
+			note(&s.waits, k, x, at-since, was)
+		case known:
+			note(&s.cells, k, x, at-since, was)
+		}
 	}
 }
 
 // note counts a close after an idle time of that many ns.
-func (s *idleCloses) note(k place, x sighting, gap int64, reset, harmed bool) {
+func note(to *sketch[idleCell, *idleCell], k place, x sighting, gap int64, was idleClose) {
 	if gap >= leastIdle {
 		k.slot = idleSlot(gap)
-		c := s.cells.at(k)
+		c := to.at(k)
 		c.sum += gap / 1000
-		c.take(x, gap, reset, harmed)
+		c.take(x, gap, was)
 	}
+}
+
+// unanswered reports that the last use before a close was payload of the client,
+// and that the server sent nothing after it. It is not known where the server
+// sent payload after the close, unless that was its first: of others only the
+// last is known.
+func unanswered(f *reassembly.Flow, last tcp.PacketRef, at int64) (waited, known bool) {
+	d := f.Endpoint(f.Server())
+	if last == 0 || last != f.Endpoint(f.Client).LastDataRef || unseen(f) {
+		return false, true
+	}
+	_, first := firstAnswer(f, d.LastData)
+	waited = d.LastData <= at || first
+	return waited, waited
 }
 
 // unseen reports that payload was acknowledged which the capture does not hold:
@@ -237,6 +282,7 @@ func lastUse(f *reassembly.Flow, closer tcp.Side, at int64) (since int64, ref tc
 func (s *idleCloses) Merge(o Collector) {
 	p := o.(*idleCloses)
 	s.cells.merge(&p.cells)
+	s.waits.merge(&p.waits)
 	s.unseen.merge(&p.unseen)
 	s.clocks.merge(&p.clocks)
 }
@@ -262,23 +308,26 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 		}
 		mine.merge(&timed)
 	}
-	keys := all.places()
-	for len(keys) > 0 {
-		n := 1
-		for n < len(keys) && keys[n].whole() == keys[0].whole() {
-			n++
+	found := map[place]bool{}
+	for _, t := range []*sketch[idleCell, *idleCell]{&all, &s.waits} {
+		for keys := t.places(); len(keys) > 0; {
+			k, n := keys[0].whole(), 1
+			for n < len(keys) && keys[n].whole() == k {
+				n++
+			}
+			// One timer of a service and side: that on idleness, if there is one.
+			if best, ok := idleMode(t, keys[:n]); ok && !found[k] {
+				found[k] = true
+				emit(idleFinding(k, &best, t == &s.waits))
+			}
+			keys = keys[n:]
 		}
-		if d, ok := idleMode(&all, keys[:n]); ok {
-			emit(d)
-		}
-		keys = keys[n:]
 	}
 }
 
 // idleMode looks for a narrow mode in the histogram of one service and side,
 // whose slots are given in order.
-func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bool) {
-	var best idleCell
+func idleMode(all *sketch[idleCell, *idleCell], slots []place) (best idleCell, ok bool) {
 	total := uint64(0)
 	for i, k := range slots {
 		pair := idleCell{}
@@ -292,87 +341,8 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 		}
 	}
 	if best.n < leastIdleCloses || best.n*idleShare < total {
-		return d, false
+		return best, false
 	}
 	// What closes them all in one moment is no timer, however equal the times.
-	if best.max-best.min < idleSpread*(best.longest-best.shortest) {
-		return d, false
-	}
-	k := slots[0].whole()
-	who, name, other := ServerApp, "server", "client"
-	if k.side == clientRole {
-		who, name, other = ClientApp, "client", "server"
-	}
-	did := "closes"
-	switch {
-	case best.resets == best.n:
-		did = "resets"
-	case best.resets > 0:
-		did = "closes or resets"
-	}
-	d = newPattern(k, who, Likely, best.n, best.seen, func(x sighting) (string, string) {
-		if x.side != k.side {
-			return fmt.Sprintf("the %s %s the connection", name, did),
-				fmt.Sprintf("the %s's timestamp here, and that which the %s echoed, tell for how long it was idle", other, name)
-		}
-		return "the last use", fmt.Sprintf("the %s %s the connection", name, did)
-	})
-	if best.n >= 2*leastIdleCloses {
-		d.Confidence = Certain
-	}
-	mean := best.sum * 1000 / int64(best.n)
-	d.Duration = best.max - d.Time
-	owner := fmt.Sprintf("the %s of %s", name, k.addr())
-	if k.side == serverRole {
-		owner = k.addr().String()
-	}
-	d.Typical = mean
-	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s%s connections); the timer is the %s's",
-		owner, did, Tenths(mean), spread(best.shortest, best.longest), count(best.n), name)
-	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, Tenths(mean)), best.harmed
-	if who := knownTimer(mean); who != "" {
-		d.Verdict += ", a default of " + who
-		d.Aside += ", a default of " + who
-	}
-	d.Aside += "."
-	if best.harmed > 0 {
-		d.Verdict += fmt.Sprintf(", and on %s of them the %s did not close its own end in time", count(best.harmed), other)
-	}
-	return d, true
-}
-
-// spread is "29.9 s to 30.1 s; ", or "" where that is one length.
-func spread(shortest, longest int64) string {
-	if a, b := Span(shortest), Span(longest); a != b {
-		return a + " to " + b + "; "
-	}
-	return ""
-}
-
-// knownTimer names who is known to have a default near a length in ns, "" if
-// nobody. All of them can be configured.
-func knownTimer(ns int64) string {
-	names, _ := timerNear(ns)
-	return names
-}
-
-// timerNear is the timer near a length in ns: who has it as a default, and the
-// timer itself in seconds.
-func timerNear(ns int64) (names string, seconds int64) {
-	for _, k := range []struct {
-		seconds int64
-		names   string
-	}{
-		{5, "Apache httpd and Node.js"}, {10, "MySQL's connect_timeout"}, {15, "older Apache httpd and some proxies"},
-		{30, "many proxies"}, {60, "AWS Application Load Balancer, and many proxies"}, {75, "nginx's keepalive_timeout"},
-		{240, "Azure Load Balancer"}, {300, "many pools and proxies"}, {350, "AWS Network Load Balancer and NAT Gateway"},
-		{600, "HikariCP's idleTimeout and Google's load balancers"}, {900, "several firewalls"}, {3600, "many firewalls, and Envoy"},
-		{28800, "MySQL's wait_timeout"},
-	} {
-		d := k.seconds * 1e9
-		if off := max(ns-d, d-ns); off <= max(d*3/100, 300e6) {
-			return k.names, k.seconds
-		}
-	}
-	return "", 0
+	return best, best.max-best.min >= idleSpread*(best.longest-best.shortest)
 }

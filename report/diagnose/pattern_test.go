@@ -150,8 +150,13 @@ func TestExhaustedIn(t *testing.T) {
 // Timers are known within three percent.
 func TestKnownTimers(t *testing.T) {
 	for s, want := range map[float64]bool{4.9: true, 5.2: true, 7: false, 29.96: true, 60.5: true, 75: true, 350.2: true, 400: false, 28790: true, 2: false} {
-		if have := knownTimer(int64(s*1e9)) != ""; have != want {
+		if have := knownTimer(int64(s*1e9), serverRole) != ""; have != want {
 			t.Errorf("%v s: known is %v", s, have)
+		}
+	}
+	for s, want := range map[float64]bool{5: false, 30: false, 75: false, 90: true, 600: true, 28800: false} {
+		if have := knownTimer(int64(s*1e9), clientRole) != ""; have != want {
+			t.Errorf("%v s of a client: known is %v", s, have)
 		}
 	}
 }

@@ -54,8 +54,12 @@ func idleRemark(f *reassembly.Flow) string {
 			idle = heard
 		}
 	}
-	if s := nearTimer(idle); s != "" {
-		out += ", which fits " + s
+	timer := nearTimer(idle, roleSide(f, side))
+	switch waited, known := unanswered(f, ref, at); {
+	case waited:
+		out += ", which got no answer"
+	case known && timer != "":
+		out += ", which fits " + timer
 	}
 	return out + "."
 }
@@ -68,9 +72,10 @@ func useWords(f *reassembly.Flow, ref tcp.PacketRef, by tcp.Side) string {
 	return "the " + role(f, by) + "'s last payload"
 }
 
-// nearTimer says which usual timer a length in ns is near, if any.
-func nearTimer(ns int64) string {
-	names, seconds := timerNear(ns)
+// nearTimer says which usual timer of the side that closes a length in ns is
+// near, if any.
+func nearTimer(ns int64, closer part) string {
+	names, seconds := timerNear(ns, closer)
 	if names == "" {
 		return ""
 	}

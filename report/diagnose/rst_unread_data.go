@@ -26,13 +26,19 @@ const rstUnreadDataDoc = `What it means
 
 Signature
   An RST with the header of a live socket, whose acknowledgement covers payload
-  that the closer's application never answered; or a FIN, and then an RST in
-  answer to payload that was on its way when the application closed.
+  that the closer's application never answered, within a second (or some round
+  trips, where those are longer) of that payload; or a FIN, and then an RST in
+  answer to payload that was on its way when the application closed. Where the
+  RST comes later than that the finding is no more than possible.
 
 Look-alikes
   The same RST when all had been read: abortive-close. On the wire the two are
   alike; what decides is whether an answer followed the last payload, so this
   one is likely at most, unless the payload came after the close.
+  An abort after idleness: the last answer of a conversation is never answered
+  itself. A pool that resets its connections 30 s after the last response had
+  read it all, most likely. A constant time before the RST (idle-timeout-close)
+  speaks for that.
   Payload sent after the FIN had been acknowledged: write-after-fin.
   An RST by a host that has no such socket: bare header, it answers a segment.
 
@@ -69,6 +75,11 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	payload := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o, What: fmt.Sprintf("the %s's payload, %s", role(f, o), octets(p.LastDataLen))}
 	size, sure := p.LastDataLen, max(sureOfAbort(f), Likely)
 	story := "reset the connection %s after the %s's last %s, which its application had not answered: it closed with payload unread"
+	if r.At-payload.At >= max(leastIdle, patience(f)) {
+		// There was time to read it all, and the last answer is never answered.
+		sure = Possible
+		story = "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread"
+	}
 	fin := Evidence{}
 	if r.AfterFIN {
 		fin = finEvidence(f, s)

@@ -39,13 +39,18 @@ Look-alikes
   closing alert of TLS: rst-after-fin.
 
 What it usually is
-  A pooled connection used again after the server had closed it for idleness.
-  The request fails though the service is well.
+  Where the client writes: a pooled connection used again after the server had
+  closed it for idleness. The request fails though the service is well.
+  Where the server writes: an answer that comes when the client has stopped
+  waiting for it. Where it is the server's first payload the finding says how
+  long after the request it came: the server is slow, or the client's patience
+  short.
 
 What to do
   Test a pooled connection before use (a readable socket that is idle means end
   of file), keep the pool's idle time below the server's, and repeat requests
-  that are safe to repeat.
+  that are safe to repeat. Where the server's answers come too late, look for
+  what keeps it, and compare that with the client's time limit.
 
 What would prove it
   On the writing side: the socket in CLOSE_WAIT before the write, and the error
@@ -68,9 +73,21 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.lower(f, Possible, reassembly.QualityEndsEarly) // its own FIN may follow
 	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
-	n.Verdict = fmt.Sprintf("%s sent %s %s after the %s's FIN, which it had acknowledged, and got an RST: its application wrote to a connection that was over",
-		f.Addr(o), octets(l.octets), Span(l.At-f.Endpoint(s).FINAt), role(f, s))
+	story := "its application wrote to a connection that was over"
+	if took, ok := firstAnswer(f, l.At); ok && s == f.Client {
+		story = fmt.Sprintf("its first answer, %s after the client's last payload, came when the client had stopped waiting", Span(took))
+	}
+	n.Verdict = fmt.Sprintf("%s sent %s %s after the %s's FIN, which it had acknowledged, and got an RST: %s",
+		f.Addr(o), octets(l.octets), Span(l.At-f.Endpoint(s).FINAt), role(f, s), story)
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
+}
+
+// firstAnswer reports that the payload at a time, after the client's FIN, is the
+// first that the server ever sent, and how long after the client's last it is.
+func firstAnswer(f *reassembly.Flow, at int64) (took int64, ok bool) {
+	c, d := f.Endpoint(f.Client), f.Endpoint(f.Server())
+	asked := sentFIN(f, f.Client) && !f.Midstream && c.LastDataRef != 0 && c.LastData <= c.FINAt
+	return at - c.LastData, asked && d.AckedPeerFIN && d.NxtAtPeerFIN == d.ISS.Add(1)
 }

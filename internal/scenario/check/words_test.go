@@ -106,3 +106,37 @@ func TestTimerIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// What is told of a close fits what went before it.
+func TestCloseIsToldByWhatWentBefore(t *testing.T) {
+	for _, c := range []struct {
+		name, rule, want string
+		not              []string
+	}{
+		{"idle-timeout-close/client-gives-up.txt", "idle-timeout-close", "about 5 s after its own last payload, which got no answer", []string{"5 s idle", "Apache"}},
+		{"idle-timeout-close/server-gives-up.txt", "idle-timeout-close", "about 5 s after the client's last payload, to which it sent no answer", []string{"5 s idle", "Apache"}},
+		{"idle-timeout-close/client-pool.txt", "idle-timeout-close", "after about 30.1 s idle", []string{"a default of"}},
+		{"idle-timeout-close/client-gives-up.txt", "write-after-fin", "sent data to a client that had closed", []string{"a default of"}},
+		{"write-after-fin/slow-server.txt", "write-after-fin", "its first answer, 6.5 s after the client's last payload", nil},
+		{"write-after-fin/v6.txt", "write-after-fin", "wrote to a connection that was over", []string{"answer"}},
+		{"rst-unread-data/abort-after-idle.txt", "rst-unread-data", "an abort after that silence, or a close with payload unread", nil},
+		{"abortive-close/health-check.txt", "abortive-close", "before either side had sent anything: a health check, or a scan", []string{"answered"}},
+		{"abortive-close/health-check-often.txt", "abortive-close", "Nothing had been sent: a health check, or a scan.", []string{"discards"}},
+	} {
+		r := reportOf(t, c.name)
+		g := r.line("group", c.rule)
+		if g == nil {
+			t.Errorf("%s: no %s", c.name, c.rule)
+			continue
+		}
+		v := g["verdict"].(string)
+		if !strings.Contains(v, c.want) {
+			t.Errorf("%s: %q does not say %q", c.name, v, c.want)
+		}
+		for _, s := range c.not {
+			if strings.Contains(v, s) {
+				t.Errorf("%s: %q says %q", c.name, v, s)
+			}
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package diagnose
+
+import "fmt"
+
+// idleFinding says whose timer closes, and after what: idleness, or payload of
+// the client that got no answer.
+func idleFinding(k place, best *idleCell, waited bool) Finding {
+	who, name, other := ServerApp, "server", "client"
+	if k.side == clientRole {
+		who, name, other = ClientApp, "client", "server"
+	}
+	did := best.did()
+	before := "the last use"
+	if waited {
+		before = "the client's last payload, which got no answer"
+	}
+	d := newPattern(k, who, Likely, best.n, best.seen, func(x sighting) (string, string) {
+		if x.side != k.side {
+			return fmt.Sprintf("the %s %s the connection", name, did),
+				fmt.Sprintf("the %s's timestamp here, and that which the %s echoed, tell for how long it was idle", other, name)
+		}
+		return before, fmt.Sprintf("the %s %s the connection", name, did)
+	})
+	if best.n-best.blind >= 2*leastIdleCloses && !waited {
+		d.Confidence = Certain
+	}
+	d.Typical, d.Behind = best.sum*1000/int64(best.n), best.harmed
+	d.Duration = best.max - d.Time
+	owner := fmt.Sprintf("the %s of %s", name, k.addr())
+	if k.side == serverRole {
+		owner = k.addr().String()
+	}
+	words := idleWords
+	if waited {
+		words = waitWords
+	}
+	d.Verdict, d.Aside = words(k.side, owner, did, d.Typical, spread(best.shortest, best.longest)+count(best.n)+" connections")
+	d.Aside = "A timer is behind it: " + d.Aside + "."
+	if best.harmed > 0 {
+		d.Verdict += fmt.Sprintf(", and on %s of them the %s did not close its own end in time", count(best.harmed), other)
+	}
+	return d
+}
+
+// did is how they were closed.
+func (c *idleCell) did() string {
+	switch c.resets {
+	case 0:
+		return "closes"
+	case c.n:
+		return "resets"
+	}
+	return "closes or resets"
+}
+
+// idleWords tell an idle timer of so many ns, as a verdict and as an aside.
+func idleWords(closer part, owner, did string, ns int64, what string) (verdict, aside string) {
+	name, known := "server", ""
+	if closer == clientRole {
+		name = "client"
+	}
+	if who := knownTimer(ns, closer); who != "" {
+		known = ", a default of " + who
+	}
+	return fmt.Sprintf("%s %s connections after about %s idle (%s); the timer is the %s's%s", owner, did, Tenths(ns), what, name, known),
+		fmt.Sprintf("%s %s after about %s idle%s", owner, did, Tenths(ns), known)
+}
+
+// waitWords tell a time limit on what the client had sent, in the same way.
+func waitWords(closer part, owner, did string, ns int64, what string) (verdict, aside string) {
+	last, why := "the client's last payload, to which it sent no answer",
+		"it limits how long a request may take, or, where no answer was due, for how long a connection may be idle"
+	if closer == clientRole {
+		last, why = "its own last payload, which got no answer",
+			"it stops waiting for an answer, or, where none was due, limits for how long a connection may be idle"
+	}
+	return fmt.Sprintf("%s %s connections about %s after %s (%s): %s", owner, did, Tenths(ns), last, what, why),
+		fmt.Sprintf("%s %s about %s after %s", owner, did, Tenths(ns), last)
+}
+
+// spread is "29.9 s to 30.1 s; ", or "" where that is one length.
+func spread(shortest, longest int64) string {
+	if a, b := Span(shortest), Span(longest); a != b {
+		return a + " to " + b + "; "
+	}
+	return ""
+}
+
+// knownTimer names who is known to have a default near a length in ns on the
+// side that closes, "" if nobody. All of them can be configured.
+func knownTimer(ns int64, closer part) string {
+	names, _ := timerNear(ns, closer)
+	return names
+}
+
+// timerNear is the timer near a length in ns: which servers, or which clients,
+// have it as a default, and the timer itself in seconds. What stands between the
+// two may close in the name of either, and a proxy is a client to its servers.
+func timerNear(ns int64, closer part) (names string, seconds int64) {
+	for _, k := range []struct {
+		seconds        int64
+		server, client string
+	}{
+		{5, "Apache httpd and Node.js", ""}, {10, "MySQL's connect_timeout", ""}, {15, "older Apache httpd and some proxies", ""},
+		{30, "many proxies", ""}, {60, "AWS Application Load Balancer, and many proxies", "AWS Application Load Balancer, and nginx towards its servers"},
+		{75, "nginx's keepalive_timeout", ""}, {90, "", "Go's net/http"},
+		{240, "Azure Load Balancer", "Azure Load Balancer"}, {300, "many proxies", "many pools"},
+		{350, "AWS Network Load Balancer and NAT Gateway", "AWS Network Load Balancer and NAT Gateway"},
+		{600, "Google's load balancers", "HikariCP's idleTimeout and Google's load balancers"},
+		{900, "several firewalls", "several firewalls"}, {3600, "many firewalls, and Envoy", "many firewalls, and Envoy"},
+		{28800, "MySQL's wait_timeout", ""},
+	} {
+		names := k.server
+		if closer == clientRole {
+			names = k.client
+		}
+		d := k.seconds * 1e9
+		if off := max(ns-d, d-ns); names != "" && off <= max(d*3/100, 300e6) {
+			return names, k.seconds
+		}
+	}
+	return "", 0
+}
