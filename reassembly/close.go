@@ -211,9 +211,13 @@ func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 }
 
 // writesAfterFIN notes payload towards a peer that has closed its side. What
-// was sent before and only comes again is no write after the FIN.
+// was sent before and only comes again is no write after the FIN, and the octet
+// of a keepalive probe no payload.
 func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
+	if garbage(e.end(s.From.Other()), s) {
+		return
+	}
 	if s.Seq.Add(s.Len).LessEq(d.nxtFIN) {
 		t.mark(e, RepeatAfterFIN, s)
 		return
