@@ -162,6 +162,9 @@ type Reset struct {
 	// died unread. 0 otherwise.
 	UnreadAt  int64
 	UnreadRef tcp.PacketRef
+	// AckedUnseen is how many octets of the peer it acknowledges that the capture
+	// does not hold.
+	AckedUnseen uint32
 	// AfterFIN reports that the sender of the RST had sent its FIN before.
 	AfterFIN bool
 }

@@ -32,7 +32,9 @@ Signature
 Look-alikes
   The same RST when all had been read: abortive-close. On the wire the two are
   alike; what decides is whether an answer followed the last payload, so this
-  one is likely at most, unless the payload came after the close.
+  one is likely at most, unless the payload came after the close. Where that
+  answer may be missing in the capture it is abortive-close, possible at most.
+  A keepalive probe with an octet of garbage after the close: no payload.
   Payload sent after the FIN had been acknowledged: write-after-fin.
   An RST by a host that has no such socket: bare header, it answers a segment.
 
