@@ -225,6 +225,9 @@ type Previous struct {
 	Nxt          [2]tcp.Seq // SND.NXT of both sides, by tcp.Side.Index
 	TSVal        [2]uint32
 	Timestamps   [2]bool
+	// ChallengedRef is the acknowledgement of the old connection that answered
+	// the new SYN before it was taken; 0 when none did.
+	ChallengedRef tcp.PacketRef
 }
 
 // Quality is a set of reasons to trust a flow's story less.
