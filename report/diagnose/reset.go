@@ -91,6 +91,8 @@ func kindNoSocket(c *Context, f *reassembly.Flow) resetKind {
 	switch {
 	case d.Repeats >= gaveUpRepeats && d.RepeatAt < r.AnswerAt:
 		return resetGaveUp // it had given the connection up without a word
+	case foreign(f) && !answersFIN(f) && r.AnswerAt-r.HeardAt < forgets:
+		return resetForged // so soon no device forgets a connection
 	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f):
 		return resetDead
 	case foreign(f) && !answersFIN(f):
