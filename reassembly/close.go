@@ -25,7 +25,11 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 	if d.has(presumedAny) || d.state == fsm.SynRcvd {
 		t.proveOpening(e, s)
 	}
-	if !p.has(sentFIN) || s.Ack.Less(p.finEnd) {
+	if !p.has(sentFIN) {
+		return
+	}
+	if s.Ack.Less(p.finEnd) {
+		t.disprovesFIN(e, s)
 		return
 	}
 	switch {
@@ -37,6 +41,20 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 	d.bits |= ackedFIN
 	if d.has(presumedACKOfFIN) && p.has(finAcksPeer) {
 		t.confirm(e, side, fsm.RecvACKOfFIN) // the peer's FIN carried that acknowledgement
+	}
+}
+
+// disprovesFIN takes back that the sender of s received its peer's FIN, which had
+// ample time to arrive: it acknowledges less, so something before it was lost.
+// Payload and a FIN may have been sent before that; a bare acknowledgement says
+// how things stand.
+func (t *Table) disprovesFIN(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if s.Len > 0 || s.Flags&tcp.FIN != 0 || !d.has(presumedFIN) || d.has(ackedFIN) || s.Ack.Less(d.ack) {
+		return
+	}
+	if r := t.latest(e, s.From, fsm.RecvFIN); r != nil && s.At-r.at > t.patience(e) && t.retract(e, s.From, fsm.RecvFIN, s) {
+		d.bits &^= gotFIN
 	}
 }
 
@@ -211,9 +229,13 @@ func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 }
 
 // writesAfterFIN notes payload towards a peer that has closed its side. What
-// was sent before and only comes again is no write after the FIN.
+// was sent before and only comes again is no write after the FIN, and the octet
+// of a keepalive probe no payload.
 func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
+	if garbage(e.end(s.From.Other()), s) {
+		return
+	}
 	if s.Seq.Add(s.Len).LessEq(d.nxtFIN) {
 		t.mark(e, RepeatAfterFIN, s)
 		return

@@ -55,6 +55,8 @@ func (t *Table) isNewSYN(i uint32, e *entry, s *tcp.Segment) bool {
 		return false // its SYN-ACK was captured first
 	case d.state == fsm.SynSent && !p.has(sentSYNACK):
 		return true // the old attempt was given up
+	case d.state == fsm.LastAck && p.state == fsm.TimeWait:
+		return true // the last ACK of the close came: it would still repeat its FIN, and open nothing
 	}
 	t.hold(i, e, s)
 	return false
@@ -152,16 +154,22 @@ func (t *Table) takeOver(i uint32, hash uint64, s *tcp.Segment) uint32 {
 func (t *Table) reuse(i uint32, syn *tcp.Segment) {
 	e := t.entries.get(i)
 	t.expire(e, syn.At)
-	t.heir = heir{t.previous(e), e.incarnation}
+	t.heir = heir{t.previous(e, syn), e.incarnation}
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		t.move(e, side, fsm.Reuse, fsm.Implied, syn)
 	}
 	t.finalise(i, EndReused, t.now)
 }
 
-// previous is the account that the next incarnation keeps of e.
-func (t *Table) previous(e *entry) Previous {
+// previous is the account that the next incarnation, which syn opens, keeps of e.
+func (t *Table) previous(e *entry, syn *tcp.Segment) Previous {
 	p := Previous{ID: e.firstRef, Final: t.now, Last: e.last(), Close: closeOf(e, t.knownResets(e), t.story(e))}
+	recs := t.story(e)
+	for i := range recs {
+		if r := &recs[i]; r.kind == markBase+uint8(ChallengeACK) && r.side() != syn.From && r.at >= syn.At {
+			p.ChallengedRef = r.ref
+		}
+	}
 	for k := range e.ends {
 		d := &e.ends[k]
 		p.Nxt[k], p.TSVal[k], p.Timestamps[k] = d.nxt, d.tsval, d.has(hasTS)

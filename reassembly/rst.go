@@ -146,6 +146,9 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	if p.dataAt > d.dataAt && acked {
 		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
 	}
+	if ahead := s.Ack.Sub(p.nxt); r.HasACK && p.has(hasSeq) && ahead > 0 && ahead <= p.unseenLimit(d) {
+		r.AckedUnseen = uint32(ahead)
+	}
 	return r
 }
 

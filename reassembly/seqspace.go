@@ -111,7 +111,7 @@ func (t *Table) sequence(e *entry, s *tcp.Segment) bool {
 		t.take(e, s, s.Len)
 		return true
 	case ahead > 0:
-		if ahead > maxJump || s.Len == 0 && s.Flags&tcp.FIN == 0 {
+		if t.probesUnseen(e, s) || ahead > maxJump || s.Len == 0 && s.Flags&tcp.FIN == 0 {
 			return false // an acknowledgement may run ahead of data that was not captured
 		}
 		t.holesOf(t.extra(e))[s.From.Index()].add(d.nxt, s.Seq, s.At)
@@ -128,12 +128,7 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 	d := e.end(s.From)
 	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt) {
 		if s.Seq.Add(1) == d.nxt {
-			t.side(e, s.From).keepalives++
-			probe := KeepaliveProbe
-			if e.end(s.From.Other()).has(inZeroWindow) {
-				probe = WindowProbe
-			}
-			t.mark(e, probe, s)
+			t.probe(e, s)
 		}
 		return false
 	}
@@ -160,6 +155,33 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 		return true
 	}
 	return false
+}
+
+// probe notes a segment at SND.NXT-1 with at most one octet.
+func (t *Table) probe(e *entry, s *tcp.Segment) {
+	t.side(e, s.From).keepalives++
+	kind := KeepaliveProbe
+	if e.end(s.From.Other()).has(inZeroWindow) {
+		kind = WindowProbe
+	}
+	t.mark(e, kind, s)
+}
+
+// probesUnseen is probe behind payload that was not captured: SND.NXT is known
+// from the peer's acknowledgement alone. It is false when s is no probe.
+func (t *Table) probesUnseen(e *entry, s *tcp.Segment) bool {
+	if !garbage(e.end(s.From.Other()), s) || s.Flags&tcp.FIN != 0 {
+		return false
+	}
+	t.probe(e, s)
+	return true
+}
+
+// garbage reports a segment that ends where the acknowledgements of its receiver
+// p stand, or would with one octet: nothing that it bears is new. A keepalive
+// probe may have one octet (RFC 9293 §3.8.4).
+func garbage(p *end, s *tcp.Segment) bool {
+	return p.has(hasAck) && s.Len <= 1 && s.Seq.Add(1) == p.ack
 }
 
 // repeats keeps the account of payload that comes again while the peer is

@@ -162,6 +162,9 @@ type Reset struct {
 	// died unread. 0 otherwise.
 	UnreadAt  int64
 	UnreadRef tcp.PacketRef
+	// AckedUnseen is how many octets of the peer it acknowledges that the capture
+	// does not hold.
+	AckedUnseen uint32
 	// AfterFIN reports that the sender of the RST had sent its FIN before.
 	AfterFIN bool
 }
@@ -222,6 +225,9 @@ type Previous struct {
 	Nxt          [2]tcp.Seq // SND.NXT of both sides, by tcp.Side.Index
 	TSVal        [2]uint32
 	Timestamps   [2]bool
+	// ChallengedRef is the acknowledgement of the old connection that answered
+	// the new SYN before it was taken; 0 when none did.
+	ChallengedRef tcp.PacketRef
 }
 
 // Quality is a set of reasons to trust a flow's story less.

@@ -39,6 +39,10 @@ Look-alikes
   where an RST comes long after it, rst-unread-data says that it may be either.
   A health check, or a scan that completes the handshake: no payload, and the
   client's RST right after its ACK.
+=======
+  (rst-unread-data). Where payload was acknowledged that the capture lacks, or
+  the answer to the last of it may be missing, the two cannot be told apart:
+  this one is possible at most, and the verdict says what is missing.
   An RST by a host that has no such socket: bare header, it answers a segment;
   no abort.
   Keepalive or retransmission that gave up: probes or repetitions into silence
@@ -78,7 +82,14 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		sure, at, read = Likely, m.At, "what it sent just before was lost"
 		evidence = append(evidence, markEvidence(m, "its RST, which stands beyond octets that were lost and is therefore challenged"))
 	}
+	missing, missed := unreadUnseen(f)
+	if missing {
+		read = missed
+	}
 	n := newFinding(f, app(f, s), sure, evidence...)
+	if missing {
+		n.lower(f, Possible, reassembly.QualityCaptureLoss)
+	}
 	if mayHaveClosed(f, s) {
 		n.lower(f, Possible, reassembly.QualityMidstream)
 	}
@@ -117,4 +128,25 @@ func wordless(f *reassembly.Flow) bool {
 		}
 	}
 	return true
+}
+
+// unreadUnseen reports that the capture lacks what would tell whether payload
+// was left unread, and says what: payload of the peer that was acknowledged, or
+// what may have been the answer to its last.
+func unreadUnseen(f *reassembly.Flow) (missing bool, words string) {
+	r := &f.Reset
+	p := f.Endpoint(r.By.Other())
+	unseen := p.AckedUnseen
+	if r.Class == reassembly.ResetActive {
+		unseen = max(unseen, uint64(r.AckedUnseen))
+	}
+	switch answer := answerUnseen(f); {
+	case unseen > 0:
+		return true, fmt.Sprintf("and whether it had read all cannot be told (%s of the %s that it acknowledged are not in the capture)",
+			octets(unseen), role(f, r.By.Other()))
+	case answer > 0 && r.UnreadAt != 0:
+		return true, fmt.Sprintf("and whether it had answered the %s's last %s cannot be told (%s that it sent since are not in the capture)",
+			role(f, r.By.Other()), octets(p.LastDataLen), octets(answer))
+	}
+	return false, ""
 }

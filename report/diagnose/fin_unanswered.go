@@ -47,6 +47,12 @@ Look-alikes
   A FIN of the other side that the capture lost: acknowledged beyond what was
   seen, and the capture is marked.
   A slow application that answers after the capture ended.
+  An RST of the closer without ACK: it gave nothing up, it has no such socket
+  any more and answers a segment. Where that is not in the capture it may be the
+  FIN that is missing: possible at most.
+  A FIN behind payload that was lost: the receiver takes it only when that has
+  come, and the sender repeats that first. Silent while the receiver stands
+  below the FIN.
   A FIN that was sent and lost before the tap, each time that it was repeated:
   the closer stands in FIN_WAIT_2 as it would without one, and no packet tells
   the two apart. Below certain the verdict says "no FIN passed the tap". A
@@ -110,19 +116,34 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	if span < patience(f) && until != f.Until {
 		return // where the capture ends at the acknowledgement it is possible, and says so
 	}
-	if unseen && d.FINRepeats > 0 || inferred && span < max(unansweredLikely, 9*f.RTT) {
+	if unseen && (d.FINRepeats > 0 || belowFIN(f, s)) || inferred && span < max(unansweredLikely, 9*f.RTT) {
 		return
+	}
+	if closerGone(f, s) && mayHaveClosed(f, o) && span < int64(c.Profile.FinWait2) {
+		return // so soon a socket goes after both FINs: the other one stands before the capture
 	}
 	n := newFinding(f, app(f, o), unansweredSure(span), finEvidence(f, s), finAckEvidence(f, s))
 	n.Duration, n.Censored = span, until == f.Until
 	if f.Reset.Ref != 0 {
 		n.Evidence = append(n.Evidence, rstEvidence(f))
 	}
+	weakenUnanswered(f, s, span, unseen, inferred, &n)
+	if n.rests(f, onSilence) {
+		n.Verdict = unansweredVerdict(f, s, span, inferred, n.Confidence)
+		emit(n)
+	}
+}
+
+// weakenUnanswered lowers a finding on a FIN of side s by what may be missing.
+func weakenUnanswered(f *reassembly.Flow, s tcp.Side, span int64, unseen, inferred bool, n *Finding) {
+	o := s.Other()
 	if span < unansweredCertain {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
 	switch {
-	case unseen, p.DataAfterPeerFIN > 0:
+	case closerGone(f, s) && f.Reset.InAnswerTo == 0:
+		n.lower(f, Possible, reassembly.QualityCaptureLoss) // what the RST answers may be the FIN
+	case unseen, f.Endpoint(o).DataAfterPeerFIN > 0:
 		// The capture lost the acknowledgement, and may have lost the answer; or
 		// the half-close is in use, and the application still at work.
 		n.lower(f, Possible, 0)
@@ -131,10 +152,22 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	case inferred:
 		n.lower(f, Likely, 0)
 	}
-	if n.rests(f, onSilence) {
-		n.Verdict = unansweredVerdict(f, s, span, inferred, n.Confidence)
-		emit(n)
-	}
+}
+
+// belowFIN reports that the peer of side s stands before its FIN for want of
+// payload: that comes again, or the peer still acknowledges less. Then it has not
+// taken the FIN, and a sender repeats the earliest octets first (RFC 6298 §5.4).
+func belowFIN(f *reassembly.Flow, s tcp.Side) bool {
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	return p.SentAck && p.Ack.Less(d.FINEnd) && (d.Repeats > 0 || p.LastAt-closedSince(f, s) > patience(f))
+}
+
+// closerGone reports that the RST which ended the flow answers a segment, as a
+// host does that has no such socket any more: the closer did not send it of
+// itself.
+func closerGone(f *reassembly.Flow, s tcp.Side) bool {
+	r := &f.Reset
+	return r.Ref != 0 && r.By == s && r.Class != reassembly.ResetActive && (r.InAnswerTo != 0 || !r.HasACK)
 }
 
 // answered reports that side o answered a FIN by an RST of its own, or that the
@@ -186,14 +219,25 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 		return fmt.Sprintf("%s %s and had not sent its own when the capture ended %s: the socket was in CLOSE_WAIT, and whether the application closes it was not seen",
 			f.Addr(o), fact, later)
 	}
-	gone := ""
-	if f.Reset.Ref != 0 {
-		gone = fmt.Sprintf(", when the %s gave up with an RST", role(f, s))
-	}
+	gone := goneWords(f, s)
 	if sure != Certain {
 		return fmt.Sprintf("%s %s, and no FIN of its own passed the tap within %s%s: unless one was lost before the tap, its application has not closed the socket (CLOSE_WAIT)",
 			f.Addr(o), strings.TrimSuffix(fact, ","), Span(span), gone)
 	}
 	return fmt.Sprintf("%s %s and did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
 		f.Addr(o), fact, Span(span), gone)
+}
+
+// goneWords says how the closer's RST ended the wait, as a phrase that begins
+// with a comma; "" where none did.
+func goneWords(f *reassembly.Flow, s tcp.Side) string {
+	switch {
+	case f.Reset.Ref == 0:
+		return ""
+	case !closerGone(f, s):
+		return fmt.Sprintf(", when the %s gave up with an RST", role(f, s))
+	case f.Reset.InAnswerTo != 0:
+		return fmt.Sprintf(", when an RST answered %s because the %s's socket was gone", frame(f.Reset.InAnswerTo), role(f, s))
+	}
+	return fmt.Sprintf(", when the %s's RST answered a segment that is not in the capture, perhaps that FIN", role(f, s))
 }

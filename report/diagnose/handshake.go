@@ -136,3 +136,36 @@ func ordinal(n int) string {
 	}
 	return fmt.Sprintf("%dth", n)
 }
+
+// rstToUnseen is an RST of the client, before the server's SYN-ACK, that answers a
+// segment which the capture does not hold, or nil. In SYN_SENT a host sends an
+// RST without ACK only for a segment that acknowledges another number than the
+// SYN's, and with that number (RFC 9293 §3.10.7.3).
+func rstToUnseen(f *reassembly.Flow) *reassembly.Mark {
+	h, iss := &f.Handshake, uint32(f.Endpoint(f.Client).ISS)
+	for i := range f.Marks {
+		m := &f.Marks[i]
+		switch m.Kind {
+		case reassembly.RSTSent, reassembly.RSTInexact, reassembly.RSTIgnored:
+		default:
+			continue
+		}
+		if m.Side == f.Client && !m.Packet.Flags.Has(tcp.ACK) && m.Packet.Number-iss > 1 &&
+			m.At >= h.FirstSYN && (h.SYNACKRef == 0 || m.At < h.SYNACK) && !answersSeen(f, m) {
+			return m
+		}
+	}
+	return nil
+}
+
+// answersSeen reports that the capture holds what an RST of an opener answers: a
+// segment of the other side that acknowledged something else than its SYN.
+func answersSeen(f *reassembly.Flow, rst *reassembly.Mark) bool {
+	for i := range f.Marks {
+		m := &f.Marks[i]
+		if (m.Kind == reassembly.ChallengeACK || m.Kind == reassembly.BadSYNACK) && m.Side != rst.Side && m.At <= rst.At {
+			return true
+		}
+	}
+	return false
+}

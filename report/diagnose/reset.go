@@ -50,10 +50,21 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 		return kindNoSocket(c, f)
 	case foreign(f):
 		return resetForged
-	case r.UnreadAt != 0:
+	case r.UnreadAt != 0 && answerUnseen(f) == 0:
 		return resetUnread
 	}
 	return resetAbort
+}
+
+// answerUnseen is how many octets the capture lacks that the side which reset
+// the connection had sent after all of it that was captured: they may be the
+// answer to what looks unread.
+func answerUnseen(f *reassembly.Flow) uint32 {
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
+	if ahead := p.Ack.Sub(d.Nxt); p.SentAck && ahead > 0 {
+		return uint32(ahead)
+	}
+	return 0
 }
 
 // kindStalled is kindOfReset for an RST by the side that had got no answer.
@@ -80,6 +91,8 @@ func kindNoSocket(c *Context, f *reassembly.Flow) resetKind {
 	switch {
 	case d.Repeats >= gaveUpRepeats && d.RepeatAt < r.AnswerAt:
 		return resetGaveUp // it had given the connection up without a word
+	case foreign(f) && !answersFIN(f) && r.AnswerAt-r.HeardAt < forgets:
+		return resetForged // so soon no device forgets a connection
 	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f):
 		return resetDead
 	case foreign(f) && !answersFIN(f):

@@ -36,7 +36,8 @@ Look-alikes
   A host that had given the connection up itself, after repeating its own
   payload in vain: retransmission-timeout.
   An RST that came before, was lost or did not pass the tap: the same packets,
-  so this is likely at most.
+  so this is likely at most, and after a silence of less than 3 s, in which no
+  host restarts and no idle timer runs out, only possible.
 
 What it usually is
   A host that was restarted. A load balancer, NAT gateway or firewall with an
@@ -68,6 +69,12 @@ var idleTimers = [...]struct {
 	{60 * time.Second, "AWS ALB and many proxies"},
 }
 
+// forgets is the least silence after which it is plausible that a host or a
+// device has forgotten a connection, ns: a kernel takes seconds to come back, and
+// idle timers are longer still. After less, the packet that ended the connection
+// is rather missing in the capture.
+const forgets = 3e9
+
 func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if c.reset != resetDead {
 		return
@@ -84,6 +91,10 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		who = Middlebox
 		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have forgotten the connection and answered in its name",
 			r.TTL, f.Endpoint(s).TTL)
+	}
+	if idle < forgets {
+		who, sure = Unknown, Possible
+		why = "its host had no such socket any more, and after so short a silence that is rather because of a FIN or an RST that did not pass the tap than because the host was restarted"
 	}
 	for _, t := range idleTimers {
 		if idle >= int64(t.after) {

@@ -34,7 +34,9 @@ Signature
 Look-alikes
   The same RST when all had been read: abortive-close. On the wire the two are
   alike; what decides is whether an answer followed the last payload, so this
-  one is likely at most, unless the payload came after the close.
+  one is likely at most, unless the payload came after the close. Where that
+  answer may be missing in the capture it is abortive-close, possible at most.
+  A keepalive probe with an octet of garbage after the close: no payload.
   An abort after idleness: the last answer of a conversation is never answered
   itself. A pool that resets its connections 30 s after the last response had
   read it all, most likely. A constant time before the RST (idle-timeout-close)

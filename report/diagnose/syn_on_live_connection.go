@@ -36,7 +36,10 @@ Signature
   with that acknowledgement as its sequence number; the SYN again. Or no answer
   at all, where something limits such acknowledgements: likely once the SYN was
   repeated. Where the old connection is not in the capture, the challenge and
-  the RST show it.
+  the RST show it; where one of those two is missing, the other and the second
+  SYN do: likely.
+  The acknowledgement shows that the old connection was known, and not in which
+  state: the verdict names that only where the capture holds what led to it.
 
 Look-alikes
   A connection in TIME_WAIT on the holder's side: tuple-reused, or refused.
@@ -71,8 +74,8 @@ func checkSYNOnLive(f *reassembly.Flow, emit func(Finding)) {
 	}
 	s, o := syn.Side, syn.Side.Other()
 	r := &f.Reset
-	cleared := r.Ref != 0 && r.By == s && r.At >= syn.At && r.Class != reassembly.ResetActive && r.InAnswerTo != 0 && r.AnswerAt >= syn.At
 	last := lastMark(f, s, reassembly.SYNOnLive)
+	cleared := clearsOld(f, syn, last)
 	if !cleared && (r.Ref != 0 || f.Endpoint(s).LastAt > last.At) {
 		return // the old connection went on: somebody else sent the SYN
 	}
@@ -81,19 +84,65 @@ func checkSYNOnLive(f *reassembly.Flow, emit func(Finding)) {
 	}
 	state, _ := stood(f, o)
 	n := newFinding(f, holder(f, o, state), Certain, markEvidence(syn, fmt.Sprintf("a SYN of the %s, with another sequence number", role(f, s))))
-	if cleared {
-		n = newFinding(f, n.Who, Certain, n.Evidence[0],
-			Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s acknowledges the old connection instead", role(f, o))},
-			rstEvidence(f))
-		n.Duration = r.At - syn.At
-		n.Verdict = fmt.Sprintf("%s still held an old connection in %s when %s opened a new one from the same port: it answered the SYN with an acknowledgement of the old one, and only an RST %s later cleared it",
-			f.Addr(o), state, f.Addr(s), Span(n.Duration))
-	} else if !unansweredOnLive(f, syn, last, state, &n) {
+	ack := firstMark(f, o, reassembly.ChallengeACK, syn.At)
+	switch {
+	case cleared:
+		clearedOld(f, syn, &n)
+	case ack != nil && f.Ended == reassembly.EndReused:
+		n.Confidence = Likely
+		n.prove(markEvidence(ack, fmt.Sprintf("the %s acknowledges the old connection instead", role(f, o))), markEvidence(last, "the SYN again"))
+		n.Duration = last.At - syn.At
+		n.Verdict = fmt.Sprintf("%s still held an old connection%s when %s opened a new one from the same port: it answered the SYN with an acknowledgement of the old one, and took the new one only later",
+			f.Addr(o), heldIn(f, o, state), f.Addr(s))
+	case !unansweredOnLive(f, syn, last, state, &n):
 		return
 	}
 	if n.rests(f, onSilence) {
 		emit(n)
 	}
+}
+
+// clearsOld reports that the sender of a SYN has reset the old connection: it
+// answers an acknowledgement of that. Where the capture lacks the
+// acknowledgement, the header and the SYN again say as much.
+func clearsOld(f *reassembly.Flow, syn, last *reassembly.Mark) bool {
+	r := &f.Reset
+	if r.Ref == 0 || r.By != syn.Side || r.At < syn.At || r.Class == reassembly.ResetActive {
+		return false
+	}
+	return r.InAnswerTo != 0 && r.AnswerAt >= syn.At || !r.HasACK && (f.Ended == reassembly.EndReused || last.At > r.At)
+}
+
+// clearedOld fills a finding on a SYN whose sender cleared the old connection.
+func clearedOld(f *reassembly.Flow, syn *reassembly.Mark, n *Finding) {
+	s, o := syn.Side, syn.Side.Other()
+	r := &f.Reset
+	state, _ := stood(f, o)
+	n.prove(rstEvidence(f))
+	n.Duration = r.At - syn.At
+	if r.InAnswerTo == 0 || r.AnswerAt < syn.At {
+		n.Confidence = Likely
+		n.Verdict = fmt.Sprintf("%s still held an old connection%s when %s opened a new one from the same port: only an RST %s later cleared it, in answer to an acknowledgement of the old one that is not in the capture",
+			f.Addr(o), heldIn(f, o, state), f.Addr(s), Span(n.Duration))
+		return
+	}
+	n.prove(Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s acknowledges the old connection instead", role(f, o))})
+	n.Verdict = fmt.Sprintf("%s still held an old connection%s when %s opened a new one from the same port: it answered the SYN with an acknowledgement of the old one, and only an RST %s later cleared it",
+		f.Addr(o), heldIn(f, o, state), f.Addr(s), Span(n.Duration))
+}
+
+// stateKnown reports that the capture shows in which state side o held the old
+// connection. An acknowledgement that answers a SYN says only that it held one.
+func stateKnown(f *reassembly.Flow, o tcp.Side, state fsm.State) bool {
+	return state != fsm.TimeWait && !mayHaveClosed(f, o) && !mayHaveClosed(f, o.Other()) && f.Ends[0].AckedUnseen+f.Ends[1].AckedUnseen == 0
+}
+
+// heldIn is that state in words, as far as it is known.
+func heldIn(f *reassembly.Flow, o tcp.Side, state fsm.State) string {
+	if !stateKnown(f, o, state) {
+		return ", in a state that the capture does not show,"
+	}
+	return fmt.Sprintf(" in %s", state)
 }
 
 // unansweredOnLive fills a finding on a SYN that met a live connection and was
@@ -115,8 +164,8 @@ func unansweredOnLive(f *reassembly.Flow, syn, last *reassembly.Mark, state fsm.
 		n.Evidence = newFinding(f, n.Who, n.Confidence, append(n.Evidence,
 			Evidence{Ref: p.LastRef, At: p.LastAt, Side: o, What: fmt.Sprintf("the %s acknowledges the old connection", role(f, o))})...).Evidence
 	}
-	n.Verdict = fmt.Sprintf("%s opened a new connection from the port of an old one that %s still held in %s: the SYN was sent %s, and %s within %s",
-		f.Addr(s), f.Addr(o), state, times(repeats+1), answer, Span(span))
+	n.Verdict = fmt.Sprintf("%s opened a new connection from the port of an old one that %s still held%s: the SYN was sent %s, and %s within %s",
+		f.Addr(s), f.Addr(o), heldIn(f, o, state), times(repeats+1), answer, Span(span))
 	return span >= synTooSoon
 }
 
@@ -124,8 +173,8 @@ func unansweredOnLive(f *reassembly.Flow, syn, last *reassembly.Mark, state fsm.
 // application where that has not closed, else the host that gave it up without
 // a word.
 func holder(f *reassembly.Flow, o tcp.Side, state fsm.State) Party {
-	if f.Midstream {
-		return Unknown // whatever closed it may stand before the capture
+	if f.Midstream || !stateKnown(f, o, state) {
+		return Unknown // whatever closed it may not be in the capture
 	}
 	switch state {
 	case fsm.CloseWait:

@@ -34,6 +34,10 @@ Look-alikes
   answer was lost, on the way to the client, and not the SYN.
   A path slower than the client's first timer: each SYN has its own SYN-ACK, and
   nothing was lost. A SYN and a SYN-ACK that cross: likewise.
+  A SYN that was answered by something else than a SYN-ACK for it (an old
+  connection's acknowledgement, a SYN-ACK for another number), and is sent again
+  at once: other rules. Where the capture lacks that answer, an RST of the
+  client or a gap below 1 s gives it away: possible at most.
   A copy of a frame, or a new attempt with another sequence number: no
   repetition. A connection that never opens: syn-unanswered.
 
@@ -51,6 +55,10 @@ What to do
 What would prove it
   A capture on the server's host: did the first SYN arrive?`
 
+// soonestSYN is less than any host waits before it repeats a SYN that nothing
+// answered, ns: the first wait is 1 s (RFC 6298 §2.1), less what clocks differ by.
+const soonestSYN = 900e6
+
 func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	h := &f.Handshake
 	if h.FirstSYNRef == 0 || h.SYNACKRef == 0 || h.Outcome != reassembly.Complete && h.Outcome != reassembly.Simultaneous {
@@ -66,6 +74,9 @@ func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		if m := firstMark(f, f.Server(), kind, h.FirstSYN); m != nil && m.At < max(h.SYNACK, h.ACK) {
 			return // it was answered, but not as it should be: other rules
 		}
+	}
+	if f.Prev.ChallengedRef != 0 {
+		return // the old connection had answered: syn-on-live-connection
 	}
 	who, why := Unknown, "nothing had answered before"
 	evidence := []Evidence{synEvidence(f), markEvidence(m, fmt.Sprintf("the client's SYN again, the %s", ordinal(len(at)))),
@@ -85,7 +96,17 @@ func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		why = fmt.Sprintf("the SYN-ACK passed our tap (%s) but did not reach the client, which sent its SYN again (%s)",
 			frame(h.SYNACKRef), frame(lost.Ref))
 	}
-	n := newFinding(f, who, Certain, evidence...)
+	sure := Certain
+	if lost == nil && who == Unknown {
+		switch x := rstToUnseen(f); {
+		case x != nil:
+			sure, why = Possible, fmt.Sprintf("the client's RST (%s) shows that something had answered the first, which is not in the capture", frame(x.Ref))
+			evidence = append(evidence, markEvidence(x, "an RST of the client, which it sends only in answer to a segment"))
+		case at[len(at)-1]-at[len(at)-2] < soonestSYN:
+			sure, why = Possible, "that is sooner than a timer repeats it, so something that is not in the capture may have answered the first"
+		}
+	}
+	n := newFinding(f, who, sure, evidence...)
 	n.Duration = max(h.ACK, h.SYNACK) - h.FirstSYN
 	n.Verdict = fmt.Sprintf("the connection to %s opened only with the client's %s SYN, %s after the first%s: %s",
 		f.Addr(f.Server()), ordinal(len(at)), Span(n.Duration), schedule(at), why)

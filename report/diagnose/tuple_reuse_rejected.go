@@ -29,9 +29,10 @@ Signature
   A close that left the server in TIME_WAIT, and within 2MSL a SYN with another
   initial sequence number on the same four-tuple. Then either an acknowledgement
   of the old connection, which the client answers with an RST, and often the
-  same SYN again (certain); or no answer at all to SYNs whose timestamps are
-  older than those of the old connection (likely); or no answer to the first SYN
-  and one to the next (possible).
+  same SYN again (certain; likely where the capture lacks one of the two); or no
+  answer at all to SYNs whose timestamps are older than those of the old
+  connection (likely); or no answer to the first SYN and one to the next
+  (possible).
 
 Look-alikes
   A reuse that was accepted at once: tuple-reused.
@@ -80,6 +81,9 @@ func checkReuseRejected(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			sure, how = Certain, "which acknowledged the old connection, so that the client sent an RST,"
 			evidence = append(evidence, markEvidence(rst, "the client knows no such connection"))
 		}
+	} else if rst := rstToUnseen(f); rst != nil && rst.Packet.Number == uint32(prev.Nxt[f.Client.Index()]) {
+		who, sure, how = host(f, f.Client), Likely, "which acknowledged the old connection (the client's RST answers that; the acknowledgement itself is not in the capture),"
+		evidence = append(evidence, markEvidence(rst, "the client's RST, at the number that the old connection ended with"))
 	} else if sure = ignoredInTimeWait(f); sure != 0 {
 		who, how = Unknown, "and got no answer at first"
 		if sure == Likely {

@@ -61,6 +61,9 @@ func checkReuse(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if prev.ID == 0 || prev.TimeWaitSide == 0 || h.FirstSYNRef == 0 || h.SYNACKRef == 0 || h.FirstSYN >= prev.Expires {
 		return
 	}
+	if rstToUnseen(f) != nil {
+		return // something had answered the SYN before: it was not free at once
+	}
 	sure := Likely
 	if h.Outcome == reassembly.Complete {
 		sure = Certain
