@@ -62,9 +62,9 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	r.States = people.states()
 	r.Asked = people.past
 	if at := people.asked; at < r.Start && in.Packets > 0 {
-		r.note("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
+		r.noteStates("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
 	} else if at > end && at != EndOfInput {
-		r.note("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
+		r.noteStates("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
 	}
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
@@ -129,6 +129,12 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 // note adds a remark on the whole input.
 func (r *Report) note(format string, args ...any) {
 	r.Health.Notes = append(r.Health.Notes, Note{Text: fmt.Sprintf(format, args...), File: -1})
+}
+
+// noteStates adds a remark on the instant that states were asked for.
+func (r *Report) noteStates(format string, args ...any) {
+	r.note(format, args...)
+	r.Health.Notes[len(r.Health.Notes)-1].States = true
 }
 
 // Tell is a note in words, with the source and the frame that it is about.

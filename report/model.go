@@ -117,6 +117,22 @@ type Note struct {
 	Text string
 	File int           // index of the source; -1 for none
 	Ref  tcp.PacketRef // 0 for none
+	// States: it is on the instant that States were asked for. Renderers that
+	// print the table print it there.
+	States bool
+}
+
+// Remarks are the notes on the input itself, and those on the instant that the
+// state table was asked for.
+func (h *Health) Remarks() (input, states []Note) {
+	for _, n := range h.Notes {
+		if n.States {
+			states = append(states, n)
+		} else {
+			input = append(input, n)
+		}
+	}
+	return input, states
 }
 
 // Group is the findings of one cause: rule, party and service. A group without

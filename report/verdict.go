@@ -251,6 +251,9 @@ func (row *Row) server() string {
 	return "servers"
 }
 
+// Sentence makes a whole sentence of a remark.
+func Sentence(s string) string { return capital(s) + "." }
+
 // capital begins a sentence.
 func capital(s string) string {
 	if s == "" {
