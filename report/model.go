@@ -107,9 +107,10 @@ type Health struct {
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
 
-	steppedBack bool // the clock did, by a millisecond or more
+	unseen      uint64 // flows of which the capture lacks something that was acknowledged
+	steppedBack bool   // the clock did, by a millisecond or more
 	endings     endings
-	filter      *flagsOnly // of the capture as a whole; nil for none
+	filter      *diagnose.Shown // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.

@@ -34,7 +34,9 @@ Signature
   payload, the time is taken from the timestamp options: from the peer's value
   that the FIN echoes to that of the peer's last segment, without the time after
   the FIN, at a tick rate estimated from the connection or from the peer's
-  others. That is how long the closer had heard nothing from its peer.
+  others. That is how long the closer had heard nothing from its peer. No more
+  than possible where a filter left nothing but SYN, FIN and RST: no use is seen
+  then, and that of the closer itself leaves no trace.
 
 Look-alikes
   Connections that are all closed in one moment, by a restart for instance: the
@@ -93,6 +95,7 @@ type idleCell struct {
 	longest  int64
 	resets   uint64 // of them, closed by RST
 	harmed   uint64 // of them, where the other side left the close unanswered, wrote after it, or was too late
+	filtered uint64 // of them, where a filter left only SYN, FIN and RST
 	after    int64  // of those in ticks: ns from the close to the packet that tells, summed up
 }
 
@@ -104,22 +107,29 @@ func (c *idleCell) merge(o *idleCell) {
 	c.sum += o.sum
 	c.resets += o.resets
 	c.harmed += o.harmed
+	c.filtered += o.filtered
 	c.after += o.after
 	c.flowCell.merge(&o.flowCell)
 }
 
 func (c *idleCell) reset() { *c = idleCell{flowCell: flowCell{seen: c.seen[:0]}} }
 
-func (c *idleCell) take(x sighting, length int64, reset, harmed bool) {
+// parting is what else there is to say of a close.
+type parting struct{ reset, harmed, filtered bool }
+
+func (c *idleCell) take(x sighting, length int64, p parting) {
 	if c.n == 0 || length < c.shortest {
 		c.shortest = length
 	}
 	c.longest = max(c.longest, length)
-	if reset {
+	if p.reset {
 		c.resets++
 	}
-	if harmed {
+	if p.harmed {
 		c.harmed++
+	}
+	if p.filtered {
+		c.filtered++
 	}
 	c.add(x)
 }
@@ -136,31 +146,31 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 		return
 	}
 	since, sinceRef, by := lastUse(f, side, at)
-	if f.Quality&reassembly.QualityFiltered != 0 {
+	p := parting{filtered: f.Quality&reassembly.QualityFiltered != 0, reset: f.Endpoint(side).FINRef == 0}
+	if p.filtered {
 		since = 0 // a filter leaves no use to be seen, but timestamps
 	}
 	if since != 0 && at-since < leastIdle && !unseen(f) {
 		return // as most
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
-	harmed := c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
+	p.harmed = c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil
 	k := c.service
 	k.side = x.side
-	reset := f.Endpoint(side).FINRef == 0
 	if since == 0 || unseen(f) {
 		// Where the capture lacks payload, or the beginning, timestamps tell.
 		if last, ok := heardAt(f, side); ok {
 			x.since, x.sinceRef, x.sinceBy = x.at, x.ref, x.side
 			x.at, x.ref, x.side = last.At, last.Ref, roleSide(f, side.Other())
 			if ns, _, ok := heardNS(f, side); ok {
-				s.note(k, x, ns, reset, harmed)
+				s.note(k, x, ns, p)
 				return
 			}
 			if ticks, after, _ := heard(f, side); f.Midstream && since == 0 && after <= leastIdle/4 {
 				k.host, k.slot = addressOf(f, side.Other()), idleSlot(ticks)
 				c := s.unseen.at(k)
 				c.sum, c.after = c.sum+ticks, c.after+after
-				c.take(x, ticks, reset, harmed)
+				c.take(x, ticks, p)
 				return
 			}
 			x.at, x.ref, x.side = x.since, x.sinceRef, x.sinceBy
@@ -168,17 +178,17 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	}
 	if since != 0 {
 		x.since, x.sinceRef, x.sinceBy = since, sinceRef, roleSide(f, by)
-		s.note(k, x, at-since, reset, harmed)
+		s.note(k, x, at-since, p)
 	}
 }
 
 // note counts a close after an idle time of that many ns.
-func (s *idleCloses) note(k place, x sighting, gap int64, reset, harmed bool) {
+func (s *idleCloses) note(k place, x sighting, gap int64, p parting) {
 	if gap >= leastIdle {
 		k.slot = idleSlot(gap)
 		c := s.cells.at(k)
 		c.sum += gap / 1000
-		c.take(x, gap, reset, harmed)
+		c.take(x, gap, p)
 	}
 }
 
@@ -243,7 +253,7 @@ func (s *idleCloses) Merge(o Collector) {
 
 // Findings names the most frequent idle time of each service and side, once
 // what only timestamps told has been put to the rest.
-func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
+func (s *idleCloses) Findings(c *Context, _ int64, emit func(Finding)) {
 	all := sketch[idleCell, *idleCell]{}
 	all.merge(&s.cells)
 	for _, k := range s.unseen.places() {
@@ -268,16 +278,28 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 		for n < len(keys) && keys[n].whole() == keys[0].whole() {
 			n++
 		}
-		if d, ok := idleMode(&all, keys[:n]); ok {
+		if d, ok := idleMode(&all, keys[:n], c.shown.Filtered()); ok {
 			emit(d)
 		}
 		keys = keys[n:]
 	}
 }
 
+// sure grades a mode of so many closes. Through a filter on flags no use is seen,
+// and what timestamps tell of it cannot be checked.
+func (c *idleCell) sure(filtered bool) Confidence {
+	switch seen := c.n - c.filtered; {
+	case filtered || seen < leastIdleCloses:
+		return Possible
+	case seen < 2*leastIdleCloses:
+		return Likely
+	}
+	return Certain
+}
+
 // idleMode looks for a narrow mode in the histogram of one service and side,
-// whose slots are given in order.
-func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bool) {
+// whose slots are given in order. filtered is the capture as a whole.
+func idleMode(all *sketch[idleCell, *idleCell], slots []place, filtered bool) (d Finding, ok bool) {
 	var best idleCell
 	total := uint64(0)
 	for i, k := range slots {
@@ -310,15 +332,15 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 	case best.resets > 0:
 		did = "closes or resets"
 	}
-	d = newPattern(k, who, Likely, best.n, best.seen, func(x sighting) (string, string) {
+	d = newPattern(k, who, best.sure(filtered), best.n, best.seen, func(x sighting) (string, string) {
 		if x.side != k.side {
 			return fmt.Sprintf("the %s %s the connection", name, did),
 				fmt.Sprintf("the %s's timestamp here, and that which the %s echoed, tell for how long it was idle", other, name)
 		}
 		return "the last use", fmt.Sprintf("the %s %s the connection", name, did)
 	})
-	if best.n >= 2*leastIdleCloses {
-		d.Confidence = Certain
+	if d.Confidence == Possible {
+		d.LoweredBy |= reassembly.QualityFiltered
 	}
 	mean := best.sum * 1000 / int64(best.n)
 	d.Duration = best.max - d.Time
@@ -327,9 +349,13 @@ func idleMode(all *sketch[idleCell, *idleCell], slots []place) (d Finding, ok bo
 		owner = k.addr().String()
 	}
 	d.Typical = mean
-	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s%s connections); the timer is the %s's",
-		owner, did, Tenths(mean), spread(best.shortest, best.longest), count(best.n), name)
-	d.Aside, d.Behind = fmt.Sprintf("A timer is behind it: %s %s after about %s idle", owner, did, Tenths(mean)), best.harmed
+	is, timer := "is", "the timer is the "+name+"'s"
+	if d.Confidence == Possible {
+		is, timer = "may be", "a timer of the "+name+"'s, unless what it did meanwhile was filtered out"
+	}
+	d.Verdict = fmt.Sprintf("%s %s connections after about %s idle (%s%s connections); %s",
+		owner, did, Tenths(mean), spread(best.shortest, best.longest), count(best.n), timer)
+	d.Aside, d.Behind = fmt.Sprintf("A timer %s behind it: %s %s after about %s idle", is, owner, did, Tenths(mean)), best.harmed
 	if who := knownTimer(mean); who != "" {
 		d.Verdict += ", a default of " + who
 		d.Aside += ", a default of " + who

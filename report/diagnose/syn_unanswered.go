@@ -16,6 +16,8 @@ func synUnanswered() Rule {
 		RFC:      []string{"RFC 9293 §3.8.1", "RFC 9293 §3.8.3", "RFC 6298 §2", "RFC 1122 §4.2.3.5"},
 		needs:    signNotOpened,
 		Check:    checkSYNUnanswered,
+
+		needsAnswers: true,
 	}
 }
 
@@ -35,8 +37,10 @@ Signature
   SYN all the same, to the end: the answer does not reach the client.
 
 Look-alikes
-  An answer in the direction that was not captured: then the client goes on, or
-  at least it does not repeat its SYN.
+  An answer in the direction that was not captured, or that a filter left out:
+  then the client goes on, or at least it does not repeat its SYN. Where no flow
+  shows an answer, and most SYNs are never repeated or other flows go on, so
+  that they must have had one: no more than possible.
   A SYN that a firewall or router rejects: connection-rejected. An RST:
   connection-refused. An acknowledgement of an old connection instead of a
   SYN-ACK: syn-on-live-connection.
