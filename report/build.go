@@ -32,8 +32,8 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	}
 	a.health(r, in, &all, patterns.Shown())
 	ctx := diagnose.Context{Profile: a.opt.Profile}
-	c.groups.patterns(patterns, &ctx, end)
 	c.groups.weigh(patterns)
+	c.groups.patterns(patterns, &ctx, end)
 	c.groups.doubts(&all.seen, in.Sources)
 	r.Ports = patterns.Ports(&ctx, end)
 	if s := patterns.WrongRange(&ctx, end); s != "" {

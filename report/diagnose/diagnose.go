@@ -91,7 +91,7 @@ type Finding struct {
 	Service    netip.AddrPort // the server's address and port
 	Time       int64          // when the phenomenon began
 	Duration   int64          // how long it lasted; 0 when that means nothing
-	Slot       int            // of Duration, where Delays decide at the end whether it stands; else 0
+	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped; else 0
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind

@@ -13,7 +13,8 @@ type Shown struct {
 	syn, synACK, fin, rst uint64 // segments
 	plain                 uint64 // flows with a segment that is none of these,
 	bare                  uint64 // and the others
-	both                  uint64 // flows of which both directions answer
+	both                  uint64 // flows with segments of both directions
+	icmp                  uint64 // flows that ICMP errors quote
 	oneWay                uint64 // flows with a peer that is not captured
 
 	closing, closed uint64 // flows with a FIN, and those of them that are bare
@@ -45,10 +46,14 @@ func (n *Shown) add(f *reassembly.Flow) {
 	}
 	n.syn, n.synACK = n.syn+a.SYN+b.SYN-synACK, n.synACK+synACK
 	n.fin, n.rst = n.fin+a.FIN+b.FIN, n.rst+a.RST+b.RST
-	if a.Packets > 0 && b.Packets > 0 || f.Handshake.ICMPRef != 0 {
+	switch {
+	case a.Packets > 0 && b.Packets > 0:
 		n.both++
-	} else if f.Quality&reassembly.QualityOneWay != 0 {
+	case f.Quality&reassembly.QualityOneWay != 0:
 		n.oneWay++
+	}
+	if f.Handshake.ICMPRef != 0 {
+		n.icmp++
 	}
 	if a.FIN+b.FIN > 0 {
 		n.closing++
@@ -100,6 +105,7 @@ func halfOpen(f *reassembly.Flow) bool {
 func (n *Shown) plus(o *Shown) {
 	n.syn, n.synACK, n.fin, n.rst = n.syn+o.syn, n.synACK+o.synACK, n.fin+o.fin, n.rst+o.rst
 	n.plain, n.bare, n.both, n.oneWay = n.plain+o.plain, n.bare+o.bare, n.both+o.both, n.oneWay+o.oneWay
+	n.icmp += o.icmp
 	n.closing, n.closed, n.half = n.closing+o.closing, n.closed+o.closed, n.half+o.half
 	n.repeated, n.lone, n.held, n.taken = n.repeated+o.repeated, n.lone+o.lone, n.held+o.held, n.taken+o.taken
 }
@@ -191,7 +197,7 @@ func (n *Shown) Besides() string {
 // either, but then its clients repeat their SYNs.
 func (n *Shown) deaf() reassembly.Quality {
 	switch {
-	case n.both > 0:
+	case n.both+n.icmp > 0:
 		return 0
 	case n.oneWay > 0:
 		return reassembly.QualityOneWay
@@ -201,6 +207,10 @@ func (n *Shown) deaf() reassembly.Quality {
 	return 0
 }
 
+// mute reports that an answer to a SYN need not be in the capture: it holds none
+// of some kind. A host that is down, and nothing else captured, looks the same.
+func (n *Shown) mute() bool { return n.icmp == 0 && (n.both == 0 || n.plain+n.rst == 0) }
+
 // Weigh lowers a finding on a single flow to what the capture as a whole lets it
 // say, and reports whether it did.
 func (p *Patterns) Weigh(d *Finding) bool {
@@ -209,12 +219,15 @@ func (p *Patterns) Weigh(d *Finding) bool {
 		return false
 	}
 	why := p.shown.deaf()
+	if why == 0 && d.Slot == slotStopped && p.shown.mute() {
+		why = reassembly.QualityFiltered
+	}
 	if why == 0 {
 		return false
 	}
 	d.Confidence, d.LoweredBy = Possible, d.LoweredBy|why
 	if d.Verdict != "" {
-		d.Verdict = strings.TrimSuffix(d.Verdict, ".") + "; or the last was answered: the capture holds no answer to any SYN"
+		d.Verdict = strings.TrimSuffix(d.Verdict, ".") + "; or the last was answered, and the capture lacks that"
 	}
 	return true
 }

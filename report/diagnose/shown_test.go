@@ -62,3 +62,34 @@ func TestFilteredOnFlags(t *testing.T) {
 		}
 	}
 }
+
+// A SYN that is no longer repeated may have been answered, unless its timer is
+// through or its next repetition is yet to come.
+func TestStopped(t *testing.T) {
+	for _, c := range []struct {
+		at    []int64 // ms
+		until int64
+		want  bool
+	}{
+		{[]int64{0}, 60000, false},
+		{[]int64{0, 1000}, 3000, false},
+		{[]int64{0, 1000}, 4000, true},
+		{[]int64{0, 1000, 3000, 7000}, 16000, false},
+		{[]int64{0, 1000, 3000, 7000}, 18000, true},
+		{[]int64{0, 1020, 2040, 3060}, 4100, false}, // linear, as Linux since 6.5
+		{[]int64{0, 1020, 2040, 3060}, 5000, true},
+		{[]int64{0, 1020, 2040, 3060, 4080, 5100}, 7000, false}, // and then it doubles
+		{[]int64{0, 1020, 2040, 3060, 4080, 5100, 7120}, 60000, false},
+		{[]int64{0, 1000, 3000, 7000, 15000, 31000}, 200000, false},
+		{[]int64{0, 530, 1130}, 1200, true}, // after RSTs
+		{[]int64{0, 200, 400}, 900, false},
+	} {
+		at := make([]int64, len(c.at))
+		for i, ms := range c.at {
+			at[i] = ms * 1e6
+		}
+		if got := stopped(at, c.until*1e6); got != c.want {
+			t.Errorf("%v until %d ms: %v", c.at, c.until, got)
+		}
+	}
+}
