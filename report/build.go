@@ -21,7 +21,6 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 		all.plus(&j.sums)
 	}
 	r.Flows, r.ByClose = all.flows, all.byClose
-	a.health(r, in, &all)
 
 	limit := diagnose.Confidence(0)
 	if in.KernelDrops > 0 {
@@ -31,7 +30,9 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	for _, j := range judges {
 		patterns.Merge(j.ctx.Patterns)
 	}
+	a.health(r, in, &all, patterns.Shown())
 	ctx := diagnose.Context{Profile: a.opt.Profile}
+	c.groups.weigh(patterns)
 	c.groups.patterns(patterns, &ctx, end)
 	c.groups.doubts(&all.seen, in.Sources)
 	r.Ports = patterns.Ports(&ctx, end)
@@ -62,9 +63,9 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	r.States = people.states()
 	r.Asked = people.past
 	if at := people.asked; at < r.Start && in.Packets > 0 {
-		r.note("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
+		r.noteStates("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
 	} else if at > end && at != EndOfInput {
-		r.note("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
+		r.noteStates("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
 	}
 	if people.incomplete {
 		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
@@ -95,18 +96,18 @@ func lower(f *diagnose.Finding, limit diagnose.Confidence) {
 }
 
 // health fills what could be read and what could not.
-func (a *Analysis) health(r *Report, in Input, all *sums) {
+func (a *Analysis) health(r *Report, in Input, all *sums, shown *diagnose.Shown) {
 	h := &r.Health
 	*h = Health{
 		Packets: in.Packets, NotTCP: in.NotTCP, Undecodable: in.Undecodable,
 		KernelDrops: in.KernelDrops, BadChecksums: in.BadChecksums,
 		DropsCounted: in.DropsCounted, endings: all.endings, TimeWentBackwards: a.clock.back, Vantage: all.halves.vantage(),
 		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
-		Filtered: all.quality(reassembly.QualityFiltered),
+		Filtered: all.quality(reassembly.QualityFiltered), unseen: all.quality(reassembly.QualityCaptureLoss),
 	}
-	if all.flags.filtered() {
-		h.Filtered = max(h.Filtered, all.flags.bare)
-		h.filter = &all.flags
+	if shown.Filtered() {
+		h.Filtered = max(h.Filtered, shown.Flows())
+		h.filter = shown
 	}
 	for _, p := range a.panels {
 		for _, t := range p.tables {
@@ -129,6 +130,12 @@ func (a *Analysis) health(r *Report, in Input, all *sums) {
 // note adds a remark on the whole input.
 func (r *Report) note(format string, args ...any) {
 	r.Health.Notes = append(r.Health.Notes, Note{Text: fmt.Sprintf(format, args...), File: -1})
+}
+
+// noteStates adds a remark on the instant that states were asked for.
+func (r *Report) noteStates(format string, args ...any) {
+	r.note(format, args...)
+	r.Health.Notes[len(r.Health.Notes)-1].States = true
 }
 
 // Tell is a note in words, with the source and the frame that it is about.
@@ -166,8 +173,8 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	}
 	switch {
 	case h.filter != nil:
-		r.note("%s nothing but %s, as the filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
-			Plural(h.Filtered, "flow shows", "flows show"), h.filter.kinds(), h.filter.filter())
+		r.note("%s nothing but %s, as %sthe filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
+			Plural(h.Filtered, "flow shows", "flows show"), h.filter.Kinds(), h.filter.Besides(), h.filter.Filter())
 	case h.Filtered > 0:
 		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
 			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
@@ -182,8 +189,11 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("no SYN was seen of %s on which one side alone spoke: a probe, or a connection from before the capture",
 			Plural(n, "flow", "flows"))
 	}
-	if h.AckedUnseen > 0 {
+	switch {
+	case h.AckedUnseen > 0:
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
+	case h.unseen > 0:
+		r.note("what the capture does not hold was acknowledged on %s", Plural(h.unseen, "flow", "flows"))
 	}
 	if h.Duplicates > 0 {
 		r.note("%s set aside", Plural(h.Duplicates, "copy of a frame was", "copies of frames were"))

@@ -138,3 +138,16 @@ func (t *Tally) lower(s diagnose.Severity, c diagnose.Confidence) {
 		t[s][diagnose.Possible]++
 	}
 }
+
+// weigh lowers what needs answers in a capture that holds none.
+func (s *groups) weigh(p *diagnose.Patterns) {
+	for _, g := range s.all {
+		if !p.Weigh(&g.example) {
+			continue // it is the surest of them
+		}
+		g.counts = g.counts.capped(diagnose.Possible)
+		for i := range g.list {
+			p.Weigh(&g.list[i])
+		}
+	}
+}

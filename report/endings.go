@@ -128,17 +128,20 @@ func list(words []string, and string) string {
 
 // Capture says in a few words what the input was good for: whether it was read
 // whole, what the capturing host lost by its own account, and where it was taken.
-// A flaw that a note tells is named here.
+// A flaw that a note tells is named here: complete is what shows no gap, and was
+// not looked at through a filter.
 func (r *Report) Capture() string {
 	h := &r.Health
 	state := "complete"
 	switch {
 	case h.Incomplete:
 		state = "incomplete"
-	case h.OneWay > 0 || h.AckedUnseen > 0 || h.Filtered > 0:
+	case h.OneWay > 0 || h.AckedUnseen > 0 || h.unseen > 0 || h.Filtered > 0:
 		state = "read to its end, with gaps"
 	case h.steppedBack:
 		state = "read to its end, with a clock that stepped back"
+	case r.Filter.Read > r.Packets:
+		state = "read to its end, through a filter"
 	}
 	drops := Count(h.KernelDrops) + " drops"
 	if h.KernelDrops == 0 && !h.DropsCounted {

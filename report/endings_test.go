@@ -108,9 +108,18 @@ func TestCaptureWords(t *testing.T) {
 		"incomplete, 7 drops":                                                 {KernelDrops: 7, Incomplete: true},
 		"read to its end, with gaps, 0 drops":                                 {DropsCounted: true, OneWay: 1},
 		"read to its end, with gaps, drops not recorded":                      {AckedUnseen: 1},
+		"read to its end, with gaps, 0 drops, tap near the server":            {unseen: 1, DropsCounted: true, Vantage: NearServer},
 		"read to its end, with a clock that stepped back, drops not recorded": {steppedBack: true},
 	} {
 		if got := (&Report{Health: h}).Capture(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for want, n := range map[string]uint64{
+		"read to its end, through a filter, drops not recorded": 8,
+		"complete, drops not recorded":                          7, // it left nothing out
+	} {
+		if got := (&Report{Packets: 7, Filter: Filter{Expr: "tcp", Read: n}}).Capture(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

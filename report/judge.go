@@ -68,7 +68,6 @@ type sums struct {
 	midstream uint64
 	qualities [16]uint64 // flows, by the bits of reassembly.Quality
 	halves    halves
-	flags     flagsOnly
 	seen      twice
 	endings   endings
 }
@@ -185,7 +184,6 @@ func (s *sums) add(f *reassembly.Flow) {
 		s.midstream++
 	}
 	s.halves.add(&f.Handshake)
-	s.flags.add(f)
 	s.endings.add(f)
 }
 
@@ -207,7 +205,6 @@ func (s *sums) plus(t *sums) {
 	}
 	s.midstream += t.midstream
 	s.halves.plus(t.halves)
-	s.flags.plus(t.flags)
 	s.seen.plus(&t.seen)
 	s.endings.plus(&t.endings)
 }

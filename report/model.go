@@ -107,9 +107,10 @@ type Health struct {
 	// Flows of which the packets cannot tell everything.
 	OneWay, Midstream, Filtered uint64
 
-	steppedBack bool // the clock did, by a millisecond or more
+	unseen      uint64 // flows of which the capture lacks something that was acknowledged
+	steppedBack bool   // the clock did, by a millisecond or more
 	endings     endings
-	filter      *flagsOnly // of the capture as a whole; nil for none
+	filter      *diagnose.Shown // of the capture as a whole; nil for none
 }
 
 // Note is one remark on the input.
@@ -117,6 +118,22 @@ type Note struct {
 	Text string
 	File int           // index of the source; -1 for none
 	Ref  tcp.PacketRef // 0 for none
+	// States: it is on the instant that States were asked for. Renderers that
+	// print the table print it there.
+	States bool
+}
+
+// Remarks are the notes on the input itself, and those on the instant that the
+// state table was asked for.
+func (h *Health) Remarks() (input, states []Note) {
+	for _, n := range h.Notes {
+		if n.States {
+			states = append(states, n)
+		} else {
+			input = append(input, n)
+		}
+	}
+	return input, states
 }
 
 // Group is the findings of one cause: rule, party and service. A group without

@@ -3,7 +3,6 @@ package report
 import (
 	"math/rand/v2"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly"
@@ -65,28 +64,5 @@ func TestSeenTwice(t *testing.T) {
 	}
 	if s := full.words(); s != "" {
 		t.Error(s)
-	}
-}
-
-// A filter on flags is named by what it left.
-func TestFilteredOnFlags(t *testing.T) {
-	var fins, flags, whole flagsOnly
-	for i := range 6 {
-		f := opened(0, "10.0.0.1:4000", "192.0.2.1:80", [2]uint32{1, 2}, uint64(i+1))
-		f.Ends[0].FIN, f.Ends[0].Packets = 1, 1
-		fins.add(f)
-		f.Ends[1].SYN, f.Ends[1].Packets = 1, 1
-		flags.add(f)
-		f.Ends[1].Packets = 2
-		whole.add(f)
-	}
-	if !fins.filtered() || !strings.Contains(fins.filter(), "& tcp-fin") || fins.kinds() != "FINs" {
-		t.Errorf("%+v: %s", fins, fins.filter())
-	}
-	if !flags.filtered() || !strings.Contains(flags.filter(), "tcp-syn|") || flags.kinds() != "SYN, FIN and RST" {
-		t.Errorf("%+v: %s", flags, flags.filter())
-	}
-	if whole.filtered() {
-		t.Errorf("%+v counts as filtered", whole)
 	}
 }

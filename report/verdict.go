@@ -95,15 +95,14 @@ func (r *Report) cannot() (out []string, judged bool) {
 		out = append(out, "Only one direction was captured"+share(p)+"; teardown cannot be judged"+there(p)+".")
 	}
 	if p := r.percent(r.Health.Filtered); r.filtered() {
-		kinds, half := "SYN, FIN and RST", ""
+		kinds, hides, half := "SYN, FIN and RST", "whether a FIN was acknowledged", ""
 		if f := r.Health.filter; f != nil {
-			kinds = f.kinds()
-			if f.half > 0 {
-				half = " On " + Count(f.half) + " of " + Plural(r.Flows, "flow", "flows") + " only one side's FIN came."
+			kinds, hides = f.Kinds(), f.Hides()
+			if n := f.Half(); n > 0 {
+				half = " On " + Count(n) + " of " + Plural(r.Flows, "flow", "flows") + " only one side's FIN came."
 			}
 		}
-		out = append(out, "Only "+kinds+" were captured"+share(p)+
-			"; whether a FIN was acknowledged cannot be seen"+there(p)+"."+half)
+		out = append(out, "Only "+kinds+" were captured"+share(p)+"; "+hides+" cannot be seen"+there(p)+"."+half)
 	}
 	if r.Health.KernelDrops > 0 {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
@@ -253,6 +252,9 @@ func (row *Row) server() string {
 	}
 	return "servers"
 }
+
+// Sentence makes a whole sentence of a remark.
+func Sentence(s string) string { return capital(s) + "." }
 
 // capital begins a sentence.
 func capital(s string) string {

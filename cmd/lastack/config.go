@@ -126,7 +126,7 @@ func parse(args []string) (*config, error) {
 	}
 	return c, errors.Join(
 		c.operands(w, f.Args(), f.Changed("filter")),
-		c.judgement(w),
+		c.judgement(w, f),
 		c.output(w),
 		c.times(w, f),
 		c.limits(w, f),
@@ -186,7 +186,7 @@ func (c *config) operands(w *raw, words []string, filtered bool) error {
 }
 
 // judgement is the profile and the rules.
-func (c *config) judgement(w *raw) error {
+func (c *config) judgement(w *raw, f *pflag.FlagSet) error {
 	p, ok := reassembly.ProfileNamed(w.profile)
 	if !ok {
 		var names []string
@@ -211,6 +211,9 @@ func (c *config) judgement(w *raw) error {
 	}
 	c.profile = p
 	var err error
+	if f.Changed("only") && len(w.only) == 0 {
+		return errors.New("--only needs the names of rules (--rules lists them)")
+	}
 	if c.rules, err = diagnose.Select(trimmed(w.only), trimmed(w.ignore)); err != nil {
 		return err
 	}

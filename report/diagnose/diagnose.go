@@ -91,7 +91,7 @@ type Finding struct {
 	Service    netip.AddrPort // the server's address and port
 	Time       int64          // when the phenomenon began
 	Duration   int64          // how long it lasted; 0 when that means nothing
-	Slot       int            // of Duration, where Delays decide at the end whether it stands; else 0
+	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped; else 0
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind
@@ -132,6 +132,7 @@ type Context struct {
 	service place    // of the flow that the collectors are shown
 	pair    place    // and of its client
 	lately  *portion // of the service
+	shown   Shown    // of all flows, once there are no more
 	collect func(Finding)
 }
 
@@ -156,6 +157,9 @@ type Rule struct {
 	// needs are signs of which a flow shows at least one wherever Check finds
 	// something: it is not asked otherwise. A rule without any is always asked.
 	needs signs
+	// needsAnswers: its findings say that nothing answered, and are no more than
+	// possible where the capture holds no answers of any flow; see Weigh.
+	needsAnswers bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
 	// has New instead, or besides, and replaces what Explains says. One that must

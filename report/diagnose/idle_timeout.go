@@ -37,7 +37,9 @@ Signature
   the FIN, at a tick rate estimated from the connection or from the peer's
   others. That is how long the closer had heard nothing from its peer, and does
   not tell who had the last word: so it is likely at most. Closes after payload
-  of the client without an answer are counted apart, and likely at most, too.
+  of the client without an answer are counted apart, and likely at most, too. No
+  more than possible where a filter left nothing but SYN, FIN and RST: no use is
+  seen then, and that of the closer itself leaves no trace.
 
 Look-alikes
   Connections that are all closed in one moment, by a restart for instance: the
@@ -107,6 +109,7 @@ type idleCell struct {
 	resets   uint64 // of them, closed by RST
 	harmed   uint64 // of them, where the other side left the close unanswered, wrote after it, or was too late
 	blind    uint64 // of them, where it is not known whose the last payload was
+	filtered uint64 // of them, where a filter left only SYN, FIN and RST
 	after    int64  // of those in ticks: ns from the close to the packet that tells, summed up
 }
 
@@ -119,6 +122,7 @@ func (c *idleCell) merge(o *idleCell) {
 	c.resets += o.resets
 	c.harmed += o.harmed
 	c.blind += o.blind
+	c.filtered += o.filtered
 	c.after += o.after
 	c.flowCell.merge(&o.flowCell)
 }
@@ -127,7 +131,7 @@ func (c *idleCell) reset() { *c = idleCell{flowCell: flowCell{seen: c.seen[:0]}}
 
 // idleClose is what a close after an idle time was like.
 type idleClose struct {
-	reset, harmed, blind bool
+	reset, harmed, blind, filtered bool
 }
 
 func (c *idleCell) take(x sighting, length int64, was idleClose) {
@@ -144,6 +148,9 @@ func (c *idleCell) take(x sighting, length int64, was idleClose) {
 	if was.blind {
 		c.blind++
 	}
+	if was.filtered {
+		c.filtered++
+	}
 	c.add(x)
 }
 
@@ -159,7 +166,8 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 		return
 	}
 	since, sinceRef, by := lastUse(f, side, at)
-	if f.Quality&reassembly.QualityFiltered != 0 {
+	filtered := f.Quality&reassembly.QualityFiltered != 0
+	if filtered {
 		since = 0 // a filter leaves no use to be seen, but timestamps
 	}
 	if since != 0 && at-since < leastIdle && !unseen(f) {
@@ -167,9 +175,10 @@ func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {
 	}
 	x := sighting{flow: f.ID, at: at, ref: ref, side: roleSide(f, side)}
 	was := idleClose{
-		reset:  f.Endpoint(side).FINRef == 0,
-		harmed: c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil,
-		blind:  since == 0 || unseen(f),
+		reset:    f.Endpoint(side).FINRef == 0,
+		harmed:   c.has("fin-unanswered") != nil || c.has("write-after-fin") != nil || c.has("late-close-reset") != nil,
+		blind:    since == 0 || unseen(f),
+		filtered: filtered,
 	}
 	k := c.service
 	k.side = x.side
@@ -289,7 +298,7 @@ func (s *idleCloses) Merge(o Collector) {
 
 // Findings names the most frequent idle time of each service and side, once
 // what only timestamps told has been put to the rest.
-func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
+func (s *idleCloses) Findings(c *Context, _ int64, emit func(Finding)) {
 	all := sketch[idleCell, *idleCell]{}
 	all.merge(&s.cells)
 	for _, k := range s.unseen.places() {
@@ -318,11 +327,23 @@ func (s *idleCloses) Findings(_ *Context, _ int64, emit func(Finding)) {
 			// One timer of a service and side: that on idleness, if there is one.
 			if best, ok := idleMode(t, keys[:n]); ok && !found[k] {
 				found[k] = true
-				emit(idleFinding(k, &best, t == &s.waits))
+				emit(idleFinding(k, &best, t == &s.waits, c.shown.Filtered()))
 			}
 			keys = keys[n:]
 		}
 	}
+}
+
+// sure grades a mode of so many closes. Through a filter on flags no use is seen,
+// and what timestamps tell of it cannot be checked.
+func (c *idleCell) sure(waited, filtered bool) Confidence {
+	switch {
+	case filtered || c.n-c.filtered < leastIdleCloses:
+		return Possible
+	case waited || c.n-max(c.blind, c.filtered) < 2*leastIdleCloses:
+		return Likely
+	}
+	return Certain
 }
 
 // idleMode looks for a narrow mode in the histogram of one service and side,

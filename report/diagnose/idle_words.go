@@ -1,10 +1,14 @@
 package diagnose
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/lastack/lastack/reassembly"
+)
 
 // idleFinding says whose timer closes, and after what: idleness, or payload of
-// the client that got no answer.
-func idleFinding(k place, best *idleCell, waited bool) Finding {
+// the client that got no answer. filtered is the capture as a whole.
+func idleFinding(k place, best *idleCell, waited, filtered bool) Finding {
 	who, name, other := ServerApp, "server", "client"
 	if k.side == clientRole {
 		who, name, other = ClientApp, "client", "server"
@@ -14,15 +18,17 @@ func idleFinding(k place, best *idleCell, waited bool) Finding {
 	if waited {
 		before = "the client's last payload, which got no answer"
 	}
-	d := newPattern(k, who, Likely, best.n, best.seen, func(x sighting) (string, string) {
+	d := newPattern(k, who, best.sure(waited, filtered), best.n, best.seen, func(x sighting) (string, string) {
 		if x.side != k.side {
 			return fmt.Sprintf("the %s %s the connection", name, did),
 				fmt.Sprintf("the %s's timestamp here, and that which the %s echoed, tell for how long it was idle", other, name)
 		}
 		return before, fmt.Sprintf("the %s %s the connection", name, did)
 	})
-	if best.n-best.blind >= 2*leastIdleCloses && !waited {
-		d.Confidence = Certain
+	doubt := ""
+	if d.Confidence == Possible {
+		d.LoweredBy |= reassembly.QualityFiltered
+		doubt = ", unless what it did meanwhile was filtered out"
 	}
 	d.Typical, d.Behind = best.sum*1000/int64(best.n), best.harmed
 	d.Duration = best.max - d.Time
@@ -35,11 +41,20 @@ func idleFinding(k place, best *idleCell, waited bool) Finding {
 		words = waitWords
 	}
 	d.Verdict, d.Aside = words(k.side, owner, did, d.Typical, spread(best.shortest, best.longest)+count(best.n)+" connections")
-	d.Aside = "A timer is behind it: " + d.Aside + "."
+	d.Verdict += doubt
+	d.Aside = "A timer " + is(d.Confidence) + " behind it: " + d.Aside + "."
 	if best.harmed > 0 {
 		d.Verdict += fmt.Sprintf(", and on %s of them the %s did not close its own end in time", count(best.harmed), other)
 	}
 	return d
+}
+
+// is says that something is, or that it may be.
+func is(sure Confidence) string {
+	if sure == Possible {
+		return "may be"
+	}
+	return "is"
 }
 
 // did is how they were closed.

@@ -26,13 +26,15 @@ type Collector interface {
 	Findings(c *Context, end int64, emit func(Finding))
 }
 
-// Patterns are the collectors of the rules over many flows.
+// Patterns are the collectors of the rules over many flows, and what kinds of
+// segments all of them show.
 type Patterns struct {
 	rules      []Rule
 	collectors []Collector // by rule; nil for rules on single flows
 	adding     []Collector // without nil
 	gathering  []gatherer  // those of them that are
 	portions   []portion   // by the hash of the service
+	shown      Shown
 }
 
 // NewPatterns makes collectors that have seen nothing.
@@ -57,6 +59,7 @@ func (p *Patterns) Merge(o *Patterns) {
 }
 
 func (p *Patterns) merge(o *Patterns) {
+	p.shown.plus(&o.shown)
 	for i, col := range p.collectors {
 		if col != nil {
 			col.Merge(o.collectors[i])
@@ -73,6 +76,7 @@ func (p *Patterns) Clone() *Patterns {
 }
 
 func (p *Patterns) add(c *Context, f *reassembly.Flow) {
+	p.shown.add(f)
 	if len(p.adding) == 0 {
 		return
 	}
@@ -98,6 +102,7 @@ func (p *Patterns) whole() *Patterns {
 // Findings emits what was found over all flows, with its rule: also of muted
 // rules, since they replace what they explain.
 func (p *Patterns) Findings(c *Context, end int64, emit func(*Rule, Finding)) {
+	c.shown = p.shown
 	for i, col := range p.whole().collectors {
 		if col == nil {
 			continue
@@ -134,9 +139,10 @@ func Covered(rules []Rule) (ids []string) {
 
 // Explains reports whether a finding over many flows explains one on a single
 // flow: that of a rule which it replaces, on its service, and with evidence out
-// of its time.
+// of its time. What is only possible explains nothing that is surer.
 func (r *Rule) Explains(pattern, d *Finding) bool {
 	return slices.Contains(r.covers(), d.Rule) && d.Flow != 0 && d.Service == pattern.Service &&
+		(pattern.Confidence != Possible || d.Confidence == Possible) &&
 		slices.ContainsFunc(d.Evidence, func(e Evidence) bool {
 			return pattern.Time <= e.At && e.At <= pattern.Time+pattern.Duration
 		})

@@ -30,14 +30,18 @@ Signature
   addresses, each sent once, with no acknowledgement of the SYN-ACK, and at
   least four times as many as connections that completed. An RST in answer to
   the SYN-ACK counts too: the address was forged, and its owner says so. Certain
-  where most drew a SYN-ACK, else likely.
+  where most SYN-ACKs came again or met such an RST, else likely; possible where
+  none did and no other handshake of the service is seen to complete.
 
 Look-alikes
   Real clients of a service that is down or overloaded, or behind a path that
   lost its way: they repeat their SYN, and they acknowledge.
   A scan: many ports from few addresses.
   Half-open health checks: few addresses, again and again.
-  A capture of SYNs alone: nothing that completes is in it.
+  A capture filter that leaves SYNs, or SYNs and SYN-ACKs: nothing that
+  completes is in it. But where nobody follows up, the SYN-ACK comes again after
+  1 s (not with SYN cookies): where most do not, and the capture holds nothing
+  but SYN, FIN and RST of any flow, nothing is said.
 
 What it usually is
   An attack with forged addresses; where the addresses answer with an RST, the
@@ -59,9 +63,6 @@ const (
 	floodSources = 20
 	floodShare   = 4
 	floodCounted = 3000 // sources, beyond which the bits are too full to tell
-	// floodPatience is how long after its SYN a client that means it would have
-	// repeated it (RFC 6298 §2: after 1 s, or 3 s in older hosts), ns.
-	floodPatience = 3100e6
 )
 
 // halfOpens counts connections to a service that were and were not completed.
@@ -72,12 +73,14 @@ type halfOpens struct {
 
 type floodCell struct {
 	flowCell            // half-open
-	answered uint64     // half-open, with a SYN-ACK
+	answered uint64     // half-open, with a SYN-ACK,
+	proved   uint64     // and proof that it was not followed up
 	sources  [16]uint64 // a bit for each source, by hash
 }
 
 func (c *floodCell) merge(o *floodCell) {
 	c.answered += o.answered
+	c.proved += o.proved
 	for i, w := range o.sources {
 		c.sources[i] |= w
 	}
@@ -117,13 +120,16 @@ func (s *halfOpens) Add(c *Context, f *reassembly.Flow) {
 	default:
 		return
 	}
-	if d.SYN-d.Duplicates != 1 || f.Until-h.FirstSYN < floodPatience {
+	if d.SYN-d.Duplicates != 1 || f.Until-h.FirstSYN < answerPatience {
 		return // it means it, or may
 	}
 	x := s.cells.at(k)
 	x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
 	if h.SYNACKRef != 0 {
 		x.answered++
+		if halfOpen(f) {
+			x.proved++
+		}
 	}
 	bit := sourceHash(addressOf(f, f.Client)) % uint64(len(x.sources)*64)
 	x.sources[bit/64] |= 1 << (bit % 64)
@@ -154,39 +160,61 @@ func (s *halfOpens) Merge(o Collector) {
 
 // Findings names the services that were flooded, from the first slot of time in
 // which they were to the last.
-func (s *halfOpens) Findings(_ *Context, end int64, emit func(Finding)) {
+func (s *halfOpens) Findings(c *Context, end int64, emit func(Finding)) {
+	opens := map[place]bool{} // services
+	for _, k := range s.done.places() {
+		opens[k.whole()] = true
+	}
 	keys := s.cells.places()
 	for from := 0; from < len(keys); {
 		k := keys[from].whole()
 		var sum floodCell
 		peak, done := uint64(0), uint64(0)
 		for ; from < len(keys) && keys[from].whole() == k; from++ {
-			c, n := s.cells.get(keys[from]), uint64(0)
+			x, n := s.cells.get(keys[from]), uint64(0)
 			if d := s.done.get(keys[from]); d != nil {
 				n = d.n
 			}
-			if c.n >= floodLeast && c.n >= floodShare*n && c.distinct() >= floodSources {
-				sum.merge(c)
-				peak, done = max(peak, c.n), done+n
+			if x.n >= floodLeast && x.n >= floodShare*n && x.distinct() >= floodSources {
+				sum.merge(x)
+				peak, done = max(peak, x.n), done+n
 			}
 		}
-		if sum.n > 0 {
-			emit(sum.finding(k, end, peak, done))
+		if sum.n == 0 {
+			continue
+		}
+		if sure := sum.sure(&c.shown, opens[k]); sure != 0 {
+			emit(sum.finding(k, end, peak, done, sure))
 		}
 	}
 }
 
-func (c *floodCell) finding(k place, end int64, peak, done uint64) Finding {
-	d := newPattern(k, Unknown, Likely, c.n, c.seen, func(sighting) (string, string) {
+// sure grades a flood; 0 for none. A filter that leaves SYNs and SYN-ACKs makes
+// one of every busy service, and so does a capture that holds nothing else of
+// this service.
+func (c *floodCell) sure(shown *Shown, opens bool) Confidence {
+	switch {
+	case 2*c.proved >= c.n:
+		return Certain
+	case shown.Filtered():
+		return 0
+	case c.proved == 0 && !opens:
+		return Possible
+	}
+	return Likely
+}
+
+func (c *floodCell) finding(k place, end int64, peak, done uint64, sure Confidence) Finding {
+	d := newPattern(k, Unknown, sure, c.n, c.seen, func(sighting) (string, string) {
 		return "", "a SYN that is not followed up"
 	})
 	drew := fmt.Sprintf("%s of them drew a SYN-ACK", count(c.answered))
-	if 2*c.answered >= c.n {
-		d.Confidence = Certain
+	if c.answered > 0 {
+		drew += fmt.Sprintf(" (%s came again or met an RST)", count(c.proved))
 	}
 	// Those of the last moments were not watched for long enough to count, and
 	// are explained all the same.
-	d.Duration = max(c.max, min(end, c.max+floodPatience)) - d.Time
+	d.Duration = max(c.max, min(end, c.max+answerPatience)) - d.Time
 	sources := "about " + count(min(c.distinct(), c.n))
 	if c.distinct() > floodCounted {
 		sources = "more than " + count(uint64(floodCounted))
@@ -195,8 +223,12 @@ func (c *floodCell) finding(k place, end int64, peak, done uint64) Finding {
 	if peak < c.n {
 		worst = fmt.Sprintf(", up to %s in 17 s", count(peak))
 	}
-	d.Verdict = fmt.Sprintf("%s was flooded: %s SYNs from %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
-		k.addr(), count(c.n), sources, Span(c.max-c.min), worst, drew, handshakes(done))
+	was := "was"
+	if sure == Possible {
+		was = "may have been"
+	}
+	d.Verdict = fmt.Sprintf("%s %s flooded: %s SYNs from %s addresses within %s were never followed up%s; %s, and meanwhile %s of other clients completed",
+		k.addr(), was, count(c.n), sources, Span(c.max-c.min), worst, drew, handshakes(done))
 	return d
 }
 

@@ -16,6 +16,8 @@ func synUnanswered() Rule {
 		RFC:      []string{"RFC 9293 §3.8.1", "RFC 9293 §3.8.3", "RFC 6298 §2", "RFC 1122 §4.2.3.5"},
 		needs:    signNotOpened,
 		Check:    checkSYNUnanswered,
+
+		needsAnswers: true,
 	}
 }
 
@@ -35,8 +37,13 @@ Signature
   SYN all the same, to the end: the answer does not reach the client.
 
 Look-alikes
-  An answer in the direction that was not captured: then the client goes on, or
-  at least it does not repeat its SYN.
+  An answer in the direction that was not captured, or that a filter left out:
+  then the client goes on, or at least it does not repeat its SYN. Where no flow
+  shows an answer, and most SYNs are never repeated or other flows go on, so
+  that they must have had one: no more than possible. The same where the capture
+  holds no answer, or no RST, of any flow, and the client stops before its timer
+  is through: what it sent last may have been answered. (Windows repeats its SYN
+  even after an RST.)
   A SYN that a firewall or router rejects: connection-rejected. An RST:
   connection-refused. An acknowledgement of an old connection instead of a
   SYN-ACK: syn-on-live-connection.
@@ -96,6 +103,9 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, Unknown, sureOfSilence(at, f.Until), synEvidence(f), last, icmpEvidence(f))
 	n.Duration, n.Censored = span, f.Endpoint(f.Client).State == fsm.SynSent
+	if stopped(at, f.Until) {
+		n.Slot = slotStopped
+	}
 	if n.Confidence != Certain {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
@@ -126,6 +136,34 @@ func sureOfSilence(at []int64, until int64) Confidence {
 		return Likely
 	}
 	return Possible
+}
+
+// slotStopped is the slot of SYNs that were repeated in a way that does not
+// exclude an answer, where the capture may lack answers (see Weigh).
+const slotStopped = 1
+
+// stopped reports that SYNs, sent at those times, were no longer repeated although
+// the timer was not through: the client gave up, or the last one was answered. Or
+// that they follow no timer, but each other after half a second, as Windows does
+// when an RST answers.
+func stopped(at []int64, until int64) bool {
+	const (
+		// A timer that went on for so long, in ns or in repetitions, was about
+		// to end.
+		through, repeated = 30e9, 6
+		linear            = 5 // see schedule
+	)
+	n := len(at)
+	if n < 2 || n > repeated || at[n-1]-at[0] >= through {
+		return false
+	}
+	wait := at[n-1] - at[n-2]
+	due := 2 * wait // at most (RFC 6298 §5.5)
+	if n > 2 && n <= linear && alike(wait, at[n-2]-at[n-3]) {
+		due = wait
+	}
+	due = max(due, synTooSoon)
+	return wait >= 450e6 && wait < synTooSoon-20e6 || until-at[n-1] > due+due/4
 }
 
 // checkSYNACKLost asks whether the server's SYN-ACK passed the tap and never

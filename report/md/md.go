@@ -169,6 +169,11 @@ func (d *document) states() {
 	if lines == nil {
 		return
 	}
+	_, list := d.r.Health.Remarks()
+	for i := range list {
+		d.line("%s", escape(report.Sentence(d.r.Tell(&list[i]))))
+		d.line("")
+	}
 	d.line("```")
 	for _, l := range lines {
 		d.line("%s", l)
@@ -179,12 +184,13 @@ func (d *document) states() {
 
 // capture says what the input was good for, and which it was.
 func (d *document) capture() {
-	r, h := d.r, &d.r.Health
+	r := d.r
+	list, _ := r.Health.Remarks()
 	d.line("Capture: %s. Timers of the hosts: profile %s.", r.Capture(), r.Meta.Profile.Name)
 	d.line("")
-	for i, n := range h.Notes {
+	for i, n := range list {
 		if i == notes {
-			d.line("- %d more remarks", len(h.Notes)-notes)
+			d.line("- %d more remarks", len(list)-notes)
 			break
 		}
 		d.line("- %s", escape(r.Tell(&n)))

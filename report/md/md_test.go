@@ -69,6 +69,10 @@ func TestStates(t *testing.T) {
 			t.Errorf("no %s in\n%s", st, out)
 		}
 	}
+	r.Health.Notes = append(r.Health.Notes, report.Note{Text: "nothing is known of that time", File: -1, States: true})
+	if out := render(t, r); strings.Count(out, "\nNothing is known of that time.\n\n```\nSockets at ") != 1 {
+		t.Errorf("no remark on the instant in\n%s", out)
+	}
 }
 
 // What others chose must not become markup.

@@ -80,8 +80,8 @@ func (p *page) shorten(list []report.Row) bool {
 	switch {
 	case min(p.rows, n) > max(fewRows, least):
 		p.rows = min(p.rows, n) - 1
-	case min(p.notes, len(p.r.Health.Notes)) > 0:
-		p.notes = min(p.notes, len(p.r.Health.Notes)) - 1
+	case min(p.notes, len(p.remarked())) > 0:
+		p.notes = min(p.notes, len(p.remarked())) - 1
 	case !p.terse && n > 1: // else they are all that there is to tell
 		p.terse = true
 	case min(p.rows, n) > least:
@@ -321,21 +321,27 @@ func (p *page) frame(file int, frame uint64) string {
 
 // capture says what the input was good for.
 func (p *page) capture() {
-	h := &p.r.Health
+	list := p.remarked()
 	words := p.r.Capture()
-	if n := len(h.Notes); n > 1 && p.notes == 0 && !p.o.All {
+	if n := len(list); n > 1 && p.notes == 0 && !p.o.All {
 		words += fmt.Sprintf("; %d remarks in the other reports", n)
 	}
 	p.paragraph("  Capture: ", "    ", words+".")
-	for i, n := range h.Notes {
-		if i == p.notes && !p.o.All && len(h.Notes) > p.notes+1 {
+	for i, n := range list {
+		if i == p.notes && !p.o.All && len(list) > p.notes+1 {
 			if i > 0 {
-				p.line("    %d more remarks in the other reports.", len(h.Notes)-p.notes)
+				p.line("    %d more remarks in the other reports.", len(list)-p.notes)
 			}
 			break
 		}
 		p.paragraph("    ", "    ", p.r.Tell(&n)+".")
 	}
+}
+
+// remarked are the remarks on the capture.
+func (p *page) remarked() []report.Note {
+	input, _ := p.r.Health.Remarks()
+	return input
 }
 
 // every lists the findings one by one.
@@ -365,7 +371,8 @@ func (p *page) every() {
 	}
 }
 
-// states is the state table, where it was asked for.
+// states is the state table, where it was asked for, under what must be known of
+// its instant.
 func (p *page) states() {
 	n := hosts
 	if p.o.All {
@@ -374,6 +381,11 @@ func (p *page) states() {
 	for i, l := range p.r.DrawStates(p.clock, width-4, n) {
 		if i == 0 {
 			p.line("")
+			_, list := p.r.Health.Remarks()
+			for k := range list {
+				p.paragraph("  ", "  ", report.Sentence(p.r.Tell(&list[k])))
+				p.line("")
+			}
 		}
 		p.line("  %s", l)
 	}

@@ -190,6 +190,20 @@ func TestFits(t *testing.T) {
 	}
 }
 
+// What must be known of the instant that states were asked for stands with their
+// table, however many remarks there are.
+func TestRemarkOnTheInstant(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for range 9 {
+		r.Health.Notes = append(r.Health.Notes, report.Note{Text: "a remark", File: -1})
+	}
+	r.Health.Notes = append(r.Health.Notes, report.Note{Text: "nothing is known of that time", File: -1, States: true})
+	r.Asked = true
+	if out := render(t, r, text.Options{}); strings.Count(out, "\n\n  Nothing is known of that time.\n\n  Sockets at ") != 1 {
+		t.Errorf("no remark on the instant in\n%s", out)
+	}
+}
+
 // What is only possible is marked as no alarm.
 func TestPossibleIsNoAlarm(t *testing.T) {
 	r := canonical.Reports()["mixed"]

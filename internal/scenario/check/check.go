@@ -106,6 +106,9 @@ func (in *input) judge() Result {
 	for _, f := range res.Flows {
 		diagnose.Judge(c, rules, f, func(d diagnose.Finding) { res.Findings = append(res.Findings, d) })
 	}
+	for i := range res.Findings {
+		c.Patterns.Weigh(&res.Findings[i])
+	}
 	c.Patterns.Findings(c, in.now, func(r *diagnose.Rule, d diagnose.Finding) {
 		res.leaveOut(func(o *diagnose.Finding) bool { return r.Explains(&d, o) })
 		res.Findings = append(res.Findings, d)
