@@ -192,7 +192,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	switch {
 	case h.AckedUnseen > 0:
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
-	case h.unseen > 0:
+	case h.unseen > 0 && a.pauses.n == 0: // else what was open in a pause has the same flaw
 		r.note("what the capture does not hold was acknowledged on %s", Plural(h.unseen, "flow", "flows"))
 	}
 	if h.Duplicates > 0 {

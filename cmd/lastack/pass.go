@@ -180,17 +180,22 @@ func (p *pass) take() (again bool) {
 }
 
 // pause tells the analysis of a hole between two sources, of which the first has
-// ended: that nobody captured then, if it is far longer than any silence within
-// them, as where a file of a series is missing.
+// ended: that nobody captured then, as where a file of a series is missing. It is
+// far longer than any silence within them, and at the rate until then it would
+// have held many frames; of a few hosts that are quiet nothing can be told.
 func (p *pass) pause(f *capture.Frame) {
 	const (
-		least = 1e9 // ns
-		share = 4
+		least  = 10e9 // ns
+		share  = 4
+		missed = 5000 // frames
 	)
-	switch silence := f.At - p.last; {
-	case f.Number != 1:
+	silence := f.At - p.last
+	if f.Number != 1 {
 		p.silence = max(p.silence, silence)
-	case silence > max(least, share*p.silence) && p.in.alone != nil && p.in.alone():
+		return
+	}
+	rate := float64(p.frames) / float64(max(least, p.last-p.first)) // a ns; what came in a burst makes none
+	if silence > max(least, share*p.silence) && float64(silence)*rate > missed && p.in.alone != nil && p.in.alone() {
 		p.analysis.Paused(p.last, f.At)
 	}
 }
