@@ -20,6 +20,9 @@ type slab[T any] struct {
 const (
 	chunkBits = 6
 	chunkSize = 1 << chunkBits
+	// fewChunks are left as the system gives them: most of a chunk may never be
+	// used, and costs nothing until it is touched.
+	fewChunks = 4
 )
 
 // get is the value with index i; i comes from alloc.
@@ -39,8 +42,9 @@ func (s *slab[T]) alloc() uint32 {
 	}
 	if int(s.next) == len(s.chunks)*chunkSize {
 		chunk := new([chunkSize]T)
-		// Memory that is read first and written later faults twice.
-		clear(chunk[:])
+		if len(s.chunks) >= fewChunks {
+			clear(chunk[:]) // memory that is read first and written later faults twice
+		}
 		s.chunks = append(s.chunks, chunk)
 		s.free = append(s.free, 0)
 	}
