@@ -80,7 +80,8 @@ Look-alikes
   A FIN repeated because its acknowledgement was late: the repetition then comes
   before the acknowledgement, or within a round trip of it.
   Copies of one frame: put aside by IP identification or identical headers.
-  The second FIN of the close: last-ack-lost.
+  The second FIN of the close: last-ack-lost. Where the capture begins within
+  the close, and shows no other FIN, it may be either: no more than possible.
 
 What it usually is
   Ordinary loss on the way to the closer.
@@ -127,12 +128,15 @@ func checkLostACK(f *reassembly.Flow, s tcp.Side, second bool, emit func(Finding
 	n.Time = l.ack.At
 	n.Duration = l.last.At - l.ack.At
 	n.Censored = !f.Endpoint(s).FINAcked
-	which := "the ACK"
+	which, doubt := "the ACK", ""
 	if second {
 		which = "the last ACK"
+	} else if f.Midstream && f.Endpoint(s.Other()).FINRef == 0 {
+		n.lower(f, Possible, reassembly.QualityMidstream)
+		doubt = "; the other side's FIN may lie before the capture, and this be the last ACK"
 	}
-	n.Verdict = fmt.Sprintf("%s, of the %s's FIN, passed our tap (%s) but did not reach %s, which sent its FIN again %s later (%s), %s in all: the path to it lost the packet",
-		which, role(f, s), frame(l.ack.Ref), f.Addr(s), Span(gap), frame(l.again.Ref), times(l.repeats))
+	n.Verdict = fmt.Sprintf("%s, of the %s's FIN, passed our tap (%s) but did not reach %s, which sent its FIN again %s later (%s), %s in all: the path to it lost the packet%s",
+		which, role(f, s), frame(l.ack.Ref), f.Addr(s), Span(gap), frame(l.again.Ref), times(l.repeats), doubt)
 	if n.rests(f, onClock) {
 		emit(n)
 	}
