@@ -56,25 +56,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 			lower(&r.Findings[i], limit)
 		}
 	}
-	people := takeCensus(judges, end)
-	if t := a.earlier; t != 0 && people.asked > end && r.Start-t < people.asked-end {
-		people = &census{past: true, asked: t, at: t, listeners: people.listeners} // nothing was known yet
-	}
-	r.States = people.states()
-	r.Asked = people.past
-	if at := people.asked; at < r.Start && in.Packets > 0 {
-		r.noteStates("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
-	} else if at > end && at != EndOfInput {
-		r.noteStates("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
-	}
-	if people.incomplete {
-		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
-	}
-	if c.series != nil && in.Packets > 0 {
-		if r.Series = c.series.finish(r.Start, r.End, people.listeners); r.Series.Crowded {
-			r.note("more than %d hosts hold sockets: the series tells the first apart, and all together", seriesHosts)
-		}
-	}
+	a.count(r, judges, c.series, end)
 	r.look()
 	for i := range r.Groups {
 		g := &r.Groups[i]
@@ -85,6 +67,30 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	}
 	r.Verdict = r.verdict()
 	return r
+}
+
+// count fills in how many sockets there were: at the instant asked for, and in
+// the course of time.
+func (a *Analysis) count(r *Report, judges []*judge, moves *series, end int64) {
+	people := takeCensus(judges, end)
+	if t := a.earlier; t != 0 && people.asked > end && r.Start-t < people.asked-end {
+		people = &census{past: true, asked: t, at: t, listeners: people.listeners} // nothing was known yet
+	}
+	r.States = people.states()
+	r.Asked = people.past
+	if at := people.asked; at < r.Start && r.Packets > 0 {
+		r.noteStates("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))
+	} else if at > end && at != EndOfInput {
+		r.noteStates("the states are those of the end: they were asked for at a later time, %s (--until tells how long the capture ran)", r.Meta.Clock.For(r).Moment(at))
+	}
+	if people.incomplete {
+		r.note("more hosts hold sockets than are told apart: states are given for all hosts together")
+	}
+	if moves != nil && r.Packets > 0 {
+		if r.Series = moves.finish(r.Start, r.End, people.listeners); r.Series.Crowded {
+			r.note("more than %d hosts hold sockets: the series tells the first apart, and all together", seriesHosts)
+		}
+	}
 }
 
 // lower caps a finding's confidence because the capture itself lost packets.
@@ -150,6 +156,21 @@ func (r *Report) Tell(n *Note) string {
 	return Printable(s)
 }
 
+// filterRemark notes that a filter on flags left no more than it does, and which to
+// use instead.
+func (r *Report) filterRemark() {
+	h := &r.Health
+	switch {
+	case h.filter != nil:
+		cut := h.filter.Cut()
+		r.note("%s nothing but %s, as %sthe filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
+			Plural(h.Filtered, "flow shows", "flows show"), cut.Kinds, cut.Besides, cut.Filter)
+	case h.Filtered > 0:
+		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
+			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
+	}
+}
+
 // remarks notes what the counters say, in the order of what it costs.
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
@@ -171,14 +192,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s a SYN-ACK whose SYN was not seen and which nobody followed up: the other direction is missing, "+
 			"or the SYNs were forged elsewhere (backscatter)", Plural(n, "flow shows", "flows show"))
 	}
-	switch {
-	case h.filter != nil:
-		r.note("%s nothing but %s, as %sthe filter '%s' leaves them, which matches no IPv6: capture 'tcp or icmp or icmp6' instead",
-			Plural(h.Filtered, "flow shows", "flows show"), h.filter.Kinds(), h.filter.Besides(), h.filter.Filter())
-	case h.Filtered > 0:
-		r.note("%s nothing but SYN, FIN and RST, as a capture filter leaves them: "+
-			"capture 'tcp or icmp or icmp6' instead", Plural(h.Filtered, "flow shows", "flows show"))
-	}
+	r.filterRemark()
 	if s := all.seen.words(); s != "" {
 		r.note("%s", s)
 	}

@@ -97,7 +97,7 @@ func (r *Report) cannot() (out []string, judged bool) {
 	if p := r.percent(r.Health.Filtered); r.filtered() {
 		kinds, hides, half := "SYN, FIN and RST", "whether a FIN was acknowledged", ""
 		if f := r.Health.filter; f != nil {
-			kinds, hides = f.Kinds(), f.Hides()
+			kinds, hides = f.Cut().Kinds, f.Cut().Hides
 			if n := f.Half(); n > 0 {
 				half = " On " + Count(n) + " of " + Plural(r.Flows, "flow", "flows") + " only one side's FIN came."
 			}

@@ -139,57 +139,32 @@ func (n *Shown) Flows() uint64 {
 // Half is how many of them show the FIN of one side alone.
 func (n *Shown) Half() uint64 { return n.half }
 
-// Filter is the capture filter that leaves what was captured.
-func (n *Shown) Filter() string {
+// Cut is what a filter on flags leaves of a capture.
+type Cut struct {
+	Filter  string // which leaves it
+	Kinds   string // the segments that it leaves
+	Hides   string // what cannot be seen for that
+	Besides string // what else shows the same, before the word for the filter; "" for nothing
+}
+
+// Cut is what was left of a capture that Filtered says to be.
+func (n *Shown) Cut() Cut {
+	const (
+		opening = "whether the connections were opened"
+		closing = "whether a FIN was acknowledged"
+		cookies = "a flood does of a server with SYN cookies, or as "
+	)
 	switch {
 	case n.opensOnly() && n.synACK == 0:
-		return "tcp[tcpflags] == tcp-syn"
+		return Cut{"tcp[tcpflags] == tcp-syn", "SYNs", "whether they were answered", "a scan does that nothing answers, or as "}
 	case n.opensOnly() && n.rst == 0:
-		return "tcp[tcpflags] & tcp-syn != 0"
+		return Cut{"tcp[tcpflags] & tcp-syn != 0", "SYNs and SYN-ACKs", opening, cookies}
 	case n.opensOnly():
-		return "tcp[tcpflags] & (tcp-syn|tcp-rst) != 0"
+		return Cut{"tcp[tcpflags] & (tcp-syn|tcp-rst) != 0", "SYNs, SYN-ACKs and RSTs", opening, cookies}
 	case n.syn+n.synACK+n.rst == 0:
-		return "tcp[tcpflags] & tcp-fin != 0"
+		return Cut{"tcp[tcpflags] & tcp-fin != 0", "FINs", closing, ""}
 	}
-	return "tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0"
-}
-
-// Kinds are the segments that it leaves.
-func (n *Shown) Kinds() string {
-	switch {
-	case n.opensOnly() && n.synACK == 0:
-		return "SYNs"
-	case n.opensOnly() && n.rst == 0:
-		return "SYNs and SYN-ACKs"
-	case n.opensOnly():
-		return "SYNs, SYN-ACKs and RSTs"
-	case n.syn+n.synACK+n.rst == 0:
-		return "FINs"
-	}
-	return "SYN, FIN and RST"
-}
-
-// Hides is what cannot be seen for that.
-func (n *Shown) Hides() string {
-	switch {
-	case n.opensOnly() && n.synACK == 0:
-		return "whether they were answered"
-	case n.opensOnly():
-		return "whether the connections were opened"
-	}
-	return "whether a FIN was acknowledged"
-}
-
-// Besides is what else than a filter shows the same, before the word for that; ""
-// for nothing.
-func (n *Shown) Besides() string {
-	switch {
-	case n.opensOnly() && n.synACK == 0:
-		return "a scan does that nothing answers, or as "
-	case n.opensOnly():
-		return "a flood does of a server with SYN cookies, or as "
-	}
-	return ""
+	return Cut{"tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0", "SYN, FIN and RST", closing, ""}
 }
 
 // deaf is why the capture holds no answers at all, so that none of its SYNs can
