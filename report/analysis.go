@@ -60,6 +60,9 @@ type FlowWriter interface {
 	AppendFlow(dst []byte, f *reassembly.Flow) []byte
 	// Write gets whole flows, from one goroutine at a time.
 	Write(p []byte) (int, error)
+	// Flush is called when the flows that ended until an instant have been
+	// written, which is every second of event time.
+	Flush() error
 }
 
 // Analysis takes segments and makes reports of them. Its methods are called

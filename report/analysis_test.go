@@ -38,6 +38,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.b.Write(p)
 }
 
+func (r *recorder) Flush() error { return r.fail }
+
 // traffic is many connections over some time: orderly, reset, refused,
 // leaking, reused, unanswered.
 func traffic(flows int, over time.Duration) []tcp.Segment {

@@ -5,9 +5,6 @@ import (
 	"sync"
 )
 
-// writeBytes is how much is written at once.
-const writeBytes = 64 << 10
-
 // collector puts the flows that ended in all panels into one order, writes
 // their lines and groups their findings.
 type collector struct {
@@ -15,8 +12,7 @@ type collector struct {
 	groups groups
 	series *series // nil when nobody wants it
 	order  []place // of merge, kept for its memory
-	buf    []byte
-	err    error // the first of writing
+	err    error   // the first of writing
 }
 
 // place is flow i of a chunk.
@@ -63,10 +59,8 @@ func (c *collector) inOrder(chunks []*chunk) []place {
 
 func (c *collector) take(p place) {
 	lines, finds, moves := p.part(p.i)
-	if c.flows != nil {
-		if c.buf = append(c.buf, lines...); len(c.buf) >= writeBytes {
-			c.flush()
-		}
+	if c.flows != nil && len(lines) > 0 && c.err == nil {
+		_, c.err = c.flows.Write(lines)
 	}
 	for i := range finds {
 		c.groups.add(p.flows[p.i].id, &finds[i])
@@ -76,11 +70,11 @@ func (c *collector) take(p place) {
 	}
 }
 
+// flush follows the flows that ended until an instant.
 func (c *collector) flush() {
-	if len(c.buf) > 0 && c.err == nil {
-		_, c.err = c.flows.Write(c.buf)
+	if c.flows != nil && c.err == nil {
+		c.err = c.flows.Flush()
 	}
-	c.buf = c.buf[:0]
 }
 
 // gather has every judge take its flows (run calls judge i's, in order of

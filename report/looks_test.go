@@ -76,6 +76,7 @@ func inOrder(t *testing.T, when, lines string) {
 type forgetful struct{ recorder }
 
 func (*forgetful) Write(p []byte) (int, error) { return len(p), nil }
+func (*forgetful) Flush() error                { return nil }
 
 // What ends while event time stands still, because a clock stepped back or gives
 // no time at all, is not piled up.

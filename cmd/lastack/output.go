@@ -20,9 +20,10 @@ import (
 type lines struct {
 	stream *jsonl.Stream
 	file   *os.File // nil on standard output
-	pack   packer   // before file
+	pack   packer   // before it
 	meta   func() error
 	begun  bool
+	prompt bool        // somebody may be reading along
 	failed func(error) // is told once when writing fails
 	err    error
 }
@@ -34,7 +35,8 @@ func openLines(cfg *config, stdout io.Writer, failed func(error)) (*lines, error
 	case "":
 		return nil, nil
 	case "-":
-		l.stream = jsonl.New(stdout)
+		l.pack = asIs(stdout)
+		l.stream = jsonl.New(l.pack)
 		return l, nil
 	}
 	f, err := os.Create(cfg.jsonl)
@@ -94,6 +96,14 @@ func (w flowWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Flush follows the flows of a second. Compressed data would suffer from it.
+func (w flowWriter) Flush() error {
+	if _, plain := w.l.pack.(unpacked); w.l.prompt && plain {
+		w.l.flush()
+	}
+	return w.l.err
+}
+
 // asOf writes a snapshot's lines.
 func (l *lines) asOf(r *report.Report) {
 	l.begin()
@@ -109,18 +119,14 @@ func (l *lines) raise(r *report.Report) {
 }
 
 // flush makes what was written so far readable.
-func (l *lines) flush() {
-	if l.pack != nil {
-		l.note(l.pack.Flush())
-	}
-}
+func (l *lines) flush() { l.note(l.pack.Flush()) }
 
 // end writes what follows the flows.
 func (l *lines) end(r *report.Report) error {
 	l.begin()
 	l.note(l.stream.End(r))
+	l.note(l.pack.Close())
 	if l.file != nil {
-		l.note(l.pack.Close())
 		l.note(l.file.Close())
 	}
 	return l.err

@@ -48,6 +48,7 @@ func newPass(s *session, in *input, filter *capture.Filter) *pass {
 		p.raising = time.AfterFunc(raiseEvery, func() { p.raiseDue.Store(true) })
 	}
 	if s.lines != nil {
+		s.lines.prompt = in.live || in.pipe
 		sources := p.sources() // by now their names and formats, which is what is told of them
 		s.lines.meta = func() error { return s.lines.stream.Meta(s.meta(), sources) }
 	}

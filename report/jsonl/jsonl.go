@@ -78,6 +78,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Flush makes report.FlowWriter of it; w has got everything.
+func (s *Stream) Flush() error { return s.err }
+
 // End writes what follows the flows.
 func (s *Stream) End(r *report.Report) error {
 	for i := range r.Findings {

@@ -173,6 +173,7 @@ func (k keeper) AppendFlow(b []byte, f *reassembly.Flow) []byte {
 	return b
 }
 func (keeper) Write(p []byte) (int, error) { return len(p), nil }
+func (keeper) Flush() error                { return nil }
 
 // plain is the line as a value.
 func plain(f *reassembly.Flow) Flow {

@@ -107,6 +107,9 @@ func (k *keeper) AppendFlow(dst []byte, f *reassembly.Flow) []byte {
 // Write is called with nothing.
 func (k *keeper) Write(p []byte) (int, error) { return len(p), nil }
 
+// Flush has nothing to do.
+func (*keeper) Flush() error { return nil }
+
 // flowsOf lists the flows between two ends, in order of time, and which side
 // the local end is.
 func (r *Reading) flowsOf(local, remote netip.AddrPort) (out []*reassembly.Flow, side tcp.Side) {

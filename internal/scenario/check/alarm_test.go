@@ -124,6 +124,8 @@ func (k *kept) AppendFlow(dst []byte, f *reassembly.Flow) []byte {
 
 func (k *kept) Write(p []byte) (int, error) { return len(p), nil }
 
+func (k *kept) Flush() error { return nil }
+
 // readFile analyses a capture file as the program does, what stands before any
 // damage.
 func readFile(name string) (*report.Report, []*reassembly.Flow, error) {
