@@ -77,7 +77,8 @@ func TestPacketsAreWhatTheLinesSay(t *testing.T) {
 	if g := &segs[2]; g.Window != 77 || g.IPID != 9 || g.At-segs[1].At != 1000 || g.TSEcr != segs[1].TSVal {
 		t.Errorf("the third segment's window, ID, time or echo is lost: %+v", g)
 	}
-	if g := &segs[3]; g.Options&tcp.OptTimestamps != 0 || g.NSACK != 2 || g.SACK[1] != (tcp.Range{Left: 14, Right: 24}) {
+	blocks := []byte{0xff, 0xff, 0xff, 0xfd, 0, 0, 0, 3, 0, 0, 0, 14, 0, 0, 0, 24}
+	if g := &segs[3]; g.Options&tcp.OptTimestamps != 0 || g.SACK != tcp.DigestSACK(blocks) {
 		t.Errorf("SACK blocks or nots are lost: %+v", g)
 	}
 	if g := &segs[4]; g.Window != 0 || g.IPID != 0 || g.Options != 0 {

@@ -20,7 +20,7 @@ type wrapping struct {
 // decodeOne decodes one frame that was captured whole.
 func decodeOne(t *testing.T, d *decode.Decoder, link uint16, data []byte) (decode.Result, tcp.Segment) {
 	t.Helper()
-	seg := tcp.Segment{NSACK: 3, MSS: 9, Reporter: [16]byte{1}} // leftovers of another frame
+	seg := tcp.Segment{SACK: 3, MSS: 9, Reporter: [16]byte{1}} // leftovers of another frame
 	r := d.Decode(link, data, uint32(len(data)), 77, tcp.Ref(1, 5), &seg)
 	return r, seg
 }

@@ -78,11 +78,7 @@ func option(out *tcp.Segment, kind byte, v []byte) bool {
 		if len(v)%8 != 0 {
 			return false
 		}
-		// The 40 octets that all options share hold no more than four blocks.
-		for i := range len(v) / 8 {
-			out.SACK[i] = tcp.Range{Left: tcp.Seq(be32(v[8*i:])), Right: tcp.Seq(be32(v[8*i+4:]))}
-		}
-		out.NSACK = uint8(len(v) / 8)
+		out.SACK = tcp.DigestSACK(v)
 		out.Options |= tcp.OptSACK
 	case layers.TCPOptionKindTimestamps:
 		if len(v) != 8 {

@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly/decode"
@@ -9,6 +10,13 @@ import (
 
 // TestOptions gives option bytes, and what a segment with them holds.
 func TestOptions(t *testing.T) {
+	digest := func(edges ...uint32) uint32 {
+		var b []byte
+		for _, e := range edges {
+			b = binary.BigEndian.AppendUint32(b, e)
+		}
+		return tcp.DigestSACK(b)
+	}
 	sack := func(n int) []byte {
 		b := []byte{5, byte(2 + 8*n)}
 		for i := range n {
@@ -33,10 +41,10 @@ func TestOptions(t *testing.T) {
 		{"linux syn", concat([]byte{2, 4, 5, 0xb4, 4, 2, 8, 10}, u32(3), u32(0), []byte{1, 3, 3, 7}),
 			tcp.Segment{Options: tcp.OptAny | tcp.OptMSS | tcp.OptSACKPermitted | tcp.OptTimestamps | tcp.OptWindowScale, MSS: 1460, TSVal: 3, WScale: 7}},
 		{"sack, empty", sack(0), tcp.Segment{Options: tcp.OptAny | tcp.OptSACK}},
-		{"sack of one", concat([]byte{1, 1}, sack(1)), tcp.Segment{Options: tcp.OptAny | tcp.OptSACK, NSACK: 1, SACK: [4]tcp.Range{{Left: 0, Right: 50}}}},
-		{"sack of four", sack(4), tcp.Segment{Options: tcp.OptAny | tcp.OptSACK, NSACK: 4, SACK: [4]tcp.Range{{Left: 0, Right: 50}, {Left: 100, Right: 150}, {Left: 200, Right: 250}, {Left: 300, Right: 350}}}},
+		{"sack of one", concat([]byte{1, 1}, sack(1)), tcp.Segment{Options: tcp.OptAny | tcp.OptSACK, SACK: digest(0, 50)}},
+		{"sack of four", sack(4), tcp.Segment{Options: tcp.OptAny | tcp.OptSACK, SACK: digest(0, 50, 100, 150, 200, 250, 300, 350)}},
 		{"sack of three and timestamps", concat(timestamps, sack(3)),
-			tcp.Segment{Options: tcp.OptAny | tcp.OptSACK | tcp.OptTimestamps, TSVal: 1000, TSEcr: 900, NSACK: 3, SACK: [4]tcp.Range{{Left: 0, Right: 50}, {Left: 100, Right: 150}, {Left: 200, Right: 250}}}},
+			tcp.Segment{Options: tcp.OptAny | tcp.OptSACK | tcp.OptTimestamps, TSVal: 1000, TSEcr: 900, SACK: digest(0, 50, 100, 150, 200, 250)}},
 		{"fast open", []byte{34, 10, 1, 2, 3, 4, 5, 6, 7, 8}, tcp.Segment{Options: tcp.OptAny | tcp.OptFastOpen}},
 		{"fast open request", []byte{34, 2}, tcp.Segment{Options: tcp.OptAny | tcp.OptFastOpen}},
 		{"fast open, experimental", []byte{254, 4, 0xf9, 0x89}, tcp.Segment{Options: tcp.OptAny | tcp.OptFastOpen}},
@@ -60,7 +68,7 @@ func TestOptions(t *testing.T) {
 		spec := segmentSpec{Seq: 1, Ack: 1, Flags: tcp.ACK, Window: 1, Options: c.bytes, Payload: 3, Src: client4, Dst: server4}
 		want := expected(spec, 0)
 		want.Options, want.MSS, want.WScale, want.TSVal, want.TSEcr = c.want.Options, c.want.MSS, c.want.WScale, c.want.TSVal, c.want.TSEcr
-		want.NSACK, want.SACK = c.want.NSACK, c.want.SACK
+		want.SACK = c.want.SACK
 		if r, got := decodeOne(t, decode.New(decode.Options{}), 101, ipv4(6, spec.bytes())); r != decode.Segment || got != want {
 			t.Errorf("%s: %v\n%+v, want\n%+v", c.name, r, got, want)
 		}

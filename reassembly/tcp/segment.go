@@ -1,5 +1,10 @@
 package tcp
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // Kind tells what a Segment is.
 type Kind uint8
 
@@ -55,7 +60,7 @@ type Segment struct {
 	// the capturing host has yet to cut, "TSO") takes the frame's.
 	Len          uint32
 	TSVal, TSEcr uint32   // with OptTimestamps
-	SACK         [4]Range // the first NSACK are valid
+	SACK         uint32   // DigestSACK of its SACK blocks; 0 without OptSACK
 	Reporter     [16]byte // KindICMP: who sent the error
 	Flags        Flags
 	Window       uint16 // as in the header, unscaled
@@ -67,7 +72,6 @@ type Segment struct {
 	Quality      Quality
 	WScale       uint8 // with OptWindowScale
 	TTL          uint8 // IPv4 time to live or IPv6 hop limit
-	NSACK        uint8
 	ICMPType     uint8
 	ICMPCode     uint8
 }
@@ -83,4 +87,13 @@ func (s *Segment) End() Seq {
 		n++
 	}
 	return s.Seq.Add(n)
+}
+
+// DigestSACK condenses the blocks of a SACK option (RFC 2018 §3), of which
+// nothing matters here but whether two segments have the same. It is 0 for none.
+func DigestSACK(blocks []byte) (digest uint32) {
+	for ; len(blocks) >= 4; blocks = blocks[4:] {
+		digest = bits.RotateLeft32(digest^binary.BigEndian.Uint32(blocks), 5) * 0x9e3779b1
+	}
+	return digest
 }

@@ -32,10 +32,6 @@ func (s Seq) Max(t Seq) Seq {
 	return s
 }
 
-// Range is the half-open stretch [Left, Right) of a sequence space, as in a
-// SACK block (RFC 2018 §3).
-type Range struct{ Left, Right Seq }
-
 // Flags are the control bits of a TCP header (RFC 9293 §3.1), with AE of
 // RFC 9768 as the ninth.
 type Flags uint16
