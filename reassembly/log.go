@@ -57,25 +57,17 @@ func (r *record) packet() Packet {
 	return Packet{From: r.sender(), Flags: tcp.Flags(r.flags), Number: r.number}
 }
 
-// newRecord fills what comes from the segment; s is nil for a timer's step.
-func newRecord(kind uint8, side tcp.Side, basis fsm.Basis, s *tcp.Segment) record {
-	r := record{kind: kind, who: uint8(side) | uint8(basis)<<4}
-	if s == nil {
-		return r
-	}
-	r.at, r.ref, r.flags = s.At, s.Ref, uint8(s.Flags)
-	r.who |= uint8(s.From) << 2
+// numberOf is Packet.Number of a segment.
+func numberOf(s *tcp.Segment) uint32 {
 	switch {
 	case s.Flags&tcp.FIN != 0:
-		r.number = uint32(s.Seq.Add(s.Len))
+		return uint32(s.Seq.Add(s.Len))
 	case s.Flags&(tcp.SYN|tcp.RST) != 0:
-		r.number = uint32(s.Seq)
+		return uint32(s.Seq)
 	case s.Len > 0:
-		r.number = s.Len
-	default:
-		r.number = uint32(s.Ack)
+		return s.Len
 	}
-	return r
+	return uint32(s.Ack)
 }
 
 // block is a stretch of a log. An ordinary flow fills two.
@@ -121,36 +113,52 @@ const (
 	_ = uint(wholeMicro - int(markKinds))
 )
 
-// append adds a record.
-func (t *Table) append(e *entry, r record) {
-	var buf [longestRecord]byte
-	buf[0], buf[1] = r.who, r.kind
-	n := 2
-	if r.on() == fsm.Revise {
-		buf[2] = r.states
-		n = 3
+// note adds a step or a mark that segment s brings.
+func (t *Table) note(e *entry, kind uint8, side tcp.Side, basis fsm.Basis, s *tcp.Segment) {
+	who := uint8(side) | uint8(s.From)<<2 | uint8(basis)<<4
+	if t.logged == (logged{e, s.Ref, s.At, s.From}) {
+		t.write(e, []byte{who, kind | samePacket})
+		return
 	}
-	if t.logged.entry == e && t.logged.ref == r.ref && t.logged.at == r.at && t.logged.sender == r.sender() && r.ref != 0 {
-		buf[1] |= samePacket
-	} else {
-		at := r.at - e.first
-		if micro := at / 1000; micro*1000 == at {
-			buf[1] |= wholeMicro
-			at = micro
-		}
-		buf[n] = r.flags
-		n++
-		n += binary.PutVarint(buf[n:], at)
-		n += binary.PutVarint(buf[n:], int64(r.ref-e.firstRef))
-		binary.LittleEndian.PutUint32(buf[n:], r.number)
-		n += 4
-		t.logged = logged{e, r.ref, r.at, r.sender()}
-	}
-	t.write(e, buf[:n])
+	t.logged = logged{e, s.Ref, s.At, s.From}
+	buf := [longestRecord]byte{who, kind}
+	t.write(e, buf[:t.encode(e, &buf, 2, s)])
 }
 
-// logged is the packet of the record that was appended last: what the same
-// packet brings next need not name it again.
+// noteRevise adds the step that takes one back: unlike others it names its states.
+func (t *Table) noteRevise(e *entry, side tcp.Side, from, to fsm.State, s *tcp.Segment) {
+	buf := [longestRecord]byte{
+		uint8(side) | uint8(s.From)<<2 | uint8(fsm.Revised)<<4, uint8(fsm.Revise), uint8(from)<<4 | uint8(to),
+	}
+	t.logged = logged{e, s.Ref, s.At, s.From}
+	t.write(e, buf[:t.encode(e, &buf, 3, s)])
+}
+
+// noteTimer adds the step of a timer, which no packet brings.
+func (t *Table) noteTimer(e *entry, r *record) {
+	buf := [longestRecord]byte{r.who, r.kind}
+	t.logged = logged{}
+	t.write(e, buf[:t.encode(e, &buf, 2, &tcp.Segment{At: r.at})])
+}
+
+// encode puts what a record says of its packet behind the first n octets. It
+// returns how many there are then.
+func (t *Table) encode(e *entry, buf *[longestRecord]byte, n int, s *tcp.Segment) int {
+	at := s.At - e.first
+	if micro := at / 1000; micro*1000 == at {
+		buf[1] |= wholeMicro
+		at = micro
+	}
+	buf[n] = uint8(s.Flags)
+	n++
+	n += binary.PutVarint(buf[n:], at)
+	n += binary.PutVarint(buf[n:], int64(s.Ref-e.firstRef))
+	binary.LittleEndian.PutUint32(buf[n:], numberOf(s))
+	return n + 4
+}
+
+// logged is the packet of the record that was added last: what the same packet
+// brings next need not name it again.
 type logged struct {
 	entry  *entry
 	ref    tcp.PacketRef
@@ -311,7 +319,7 @@ func (t *Table) mark(e *entry, kind MarkKind, s *tcp.Segment) {
 		return
 	}
 	e.marks++
-	t.append(e, newRecord(markBase+uint8(kind), s.From, 0, s))
+	t.note(e, markBase+uint8(kind), s.From, 0, s)
 }
 
 // move applies an event to one endpoint, and notes the step if it moves it.
@@ -328,7 +336,7 @@ func (t *Table) move(e *entry, side tcp.Side, on fsm.Event, basis fsm.Basis, s *
 	if basis == fsm.Presumed && d.met&meeting(on) != 0 {
 		t.settleBasis(e, side, on)
 	}
-	t.append(e, newRecord(uint8(on), side, basis, s))
+	t.note(e, uint8(on), side, basis, s)
 	e.stepped()
 	if basis == fsm.Presumed {
 		d.bits |= presumption(on)
@@ -377,9 +385,7 @@ func (t *Table) retract(e *entry, side tcp.Side, on fsm.Event, s *tcp.Segment, w
 	if to == d.state {
 		return true
 	}
-	r := newRecord(uint8(fsm.Revise), side, fsm.Revised, s)
-	r.states = uint8(d.state)<<4 | uint8(to)
-	t.append(e, r)
+	t.noteRevise(e, side, d.state, to, s)
 	e.stepped()
 	t.enter(e, side, to, s.At)
 	return true

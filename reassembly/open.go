@@ -50,14 +50,14 @@ func (t *Table) sendsSYN(e *entry, s *tcp.Segment) {
 	case p.has(sentSYNACK) && d.nxt.Sub(p.ack) >= 0 && p.ack.Sub(d.iss) > 0:
 		t.move(e, s.From, fsm.RecvSYNACK, fsm.Presumed, s) // the answer was captured first
 	case !p.has(sentAny):
-		t.append(e, tentative(s))
+		t.tentative(e, s)
 	}
 }
 
-// tentative is the server's step on a SYN, which its answer will confirm: a
+// tentative notes the server's step on a SYN, which its answer will confirm: a
 // listener that stays silent shows no state.
-func tentative(s *tcp.Segment) record {
-	return newRecord(uint8(fsm.RecvSYN), s.From.Other(), 0, s)
+func (t *Table) tentative(e *entry, s *tcp.Segment) {
+	t.note(e, uint8(fsm.RecvSYN), s.From.Other(), 0, s)
 }
 
 // startAt takes the initial sequence number from a SYN or SYN-ACK. Payload on
@@ -112,7 +112,7 @@ func (t *Table) repeatsSYN(e *entry, s *tcp.Segment) {
 		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYN)/2)
 	}
 	if !p.has(sentAny) && e.marks < maxMarks {
-		t.append(e, tentative(s))
+		t.tentative(e, s)
 	}
 }
 
@@ -182,9 +182,7 @@ func (t *Table) startOver(e *entry, s *tcp.Segment) {
 		}
 	}
 	if d.state != fsm.Closed {
-		r := newRecord(uint8(fsm.Revise), s.From, fsm.Revised, s)
-		r.states = uint8(d.state)<<4 | uint8(fsm.Closed)
-		t.append(e, r)
+		t.noteRevise(e, s.From, d.state, fsm.Closed, s)
 		e.stepped()
 	}
 	d.state = fsm.Closed

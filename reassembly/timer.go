@@ -79,7 +79,7 @@ func (t *Table) expire(e *entry, now int64) {
 		if !ok {
 			return
 		}
-		t.append(e, r)
+		t.noteTimer(e, &r)
 		e.stepped()
 	}
 }
@@ -91,8 +91,7 @@ func fire(e *entry, side tcp.Side, on fsm.Event) (record, bool) {
 	if !ok {
 		return record{}, false
 	}
-	r := newRecord(uint8(on), side, fsm.Timer, nil)
-	r.at = d.timer
+	r := record{at: d.timer, kind: uint8(on), who: uint8(side) | uint8(fsm.Timer)<<4}
 	r.states = uint8(d.state)<<4 | uint8(to)
 	d.state = to
 	if on == fsm.Timeout {
