@@ -12,7 +12,7 @@ import (
 // The same ISN is the same attempt, however late. Another ISN begins a new
 // connection at once where the old one has ended; on a live one the SYN is held
 // until it is answered (RFC 9293 §3.10.7.4, RFC 5961 §4.2).
-func (t *Table) incarnation(i uint32, hash uint64, s *tcp.Segment) uint32 {
+func (t *Table) incarnation(i uint32, at *Spot, s *tcp.Segment) uint32 {
 	e := t.entries.get(i)
 	switch s.Flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) {
 	case tcp.SYN:
@@ -22,7 +22,7 @@ func (t *Table) incarnation(i uint32, hash uint64, s *tcp.Segment) uint32 {
 		}
 	case tcp.SYN | tcp.ACK:
 		if e.has(flowPending) && t.answersPending(i, e, s) {
-			return t.takeOver(i, hash, s)
+			return t.takeOver(i, at, s)
 		}
 		if isNewSYNACK(e, s) {
 			t.reuse(i, s)
@@ -30,7 +30,7 @@ func (t *Table) incarnation(i uint32, hash uint64, s *tcp.Segment) uint32 {
 		}
 	default:
 		if e.has(flowPending) && t.answersPending(i, e, s) {
-			return t.takeOver(i, hash, s)
+			return t.takeOver(i, at, s)
 		}
 	}
 	return i
@@ -135,14 +135,14 @@ func (t *Table) answersPending(i uint32, e *entry, s *tcp.Segment) bool {
 
 // takeOver moves the held SYNs to a new connection, which s goes on with, and
 // finalises the old one. It returns the new entry.
-func (t *Table) takeOver(i uint32, hash uint64, s *tcp.Segment) uint32 {
+func (t *Table) takeOver(i uint32, at *Spot, s *tcp.Segment) uint32 {
 	list := append([]tcp.Segment(nil), t.pending[i]...)
 	e := t.entries.get(i)
 	d := e.end(list[0].From)
 	d.packets -= uint32(len(list))
 	d.syn -= uint8(len(list)) // a counter that spilled is far above maxPending
 	t.reuse(i, &list[0])
-	n := t.create(hash, &list[0], false)
+	n := t.create(at, &list[0], false)
 	for k := range list {
 		t.apply(n, &list[k], false)
 	}

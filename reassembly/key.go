@@ -26,26 +26,39 @@ func isMapped(a *[16]byte) bool {
 	return binary.BigEndian.Uint64(a[:8]) == 0 && binary.BigEndian.Uint64(a[8:])&^0xffffffff == mappedPrefix
 }
 
-// narrow is the key of an IPv4 tuple; it is false for others, whose key lacks
-// the addresses.
-func narrow(t *tcp.Tuple) (k key, ok bool) {
-	k.ports, k.tag = uint32(t.PortA)<<16|uint32(t.PortB), t.Tag
-	if !isMapped(&t.AddrA) || !isMapped(&t.AddrB) {
-		return k, false
+// Spot is what finds the flow of a tuple: Table.Look makes it.
+type Spot struct {
+	hash uint64
+	key  key // without the addresses when wide
+	wide bool
+}
+
+// spot is the spot of a tuple. With a random seed, addresses that an attacker
+// chose cannot pile up in one slot of the index.
+func (t *Table) spot(tuple *tcp.Tuple) (p Spot) {
+	p.key.ports, p.key.tag = uint32(tuple.PortA)<<16|uint32(tuple.PortB), tuple.Tag
+	if p.wide = !isMapped(&tuple.AddrA) || !isMapped(&tuple.AddrB); p.wide {
+		p.hash = tuple.Hash(t.opts.Seed)
+		return p
 	}
-	k.a, k.b = binary.BigEndian.Uint32(t.AddrA[12:]), binary.BigEndian.Uint32(t.AddrB[12:])
-	return k, true
+	p.key.a, p.key.b = binary.BigEndian.Uint32(tuple.AddrA[12:]), binary.BigEndian.Uint32(tuple.AddrB[12:])
+	p.hash = p.key.hash(t.opts.Seed)
+	return p
+}
+
+// hash mixes an IPv4 key with a seed.
+func (k *key) hash(seed uint64) uint64 {
+	return tcp.Mix(tcp.Mix(seed^(uint64(k.a)<<32|uint64(k.b)), 0xa0761d6478bd642f)^(uint64(k.ports)<<32|uint64(k.tag)), seed|1)
 }
 
 // newKey is the key of a flow that begins.
-func (t *Table) newKey(tuple *tcp.Tuple) (k key, wide bool) {
-	k, ok := narrow(tuple)
-	if ok {
-		return k, false
+func (t *Table) newKey(p *Spot, tuple *tcp.Tuple) key {
+	k := p.key
+	if p.wide {
+		k.a = t.wides.alloc()
+		*t.wides.get(k.a) = addresses{tuple.AddrA, tuple.AddrB}
 	}
-	k.a = t.wides.alloc()
-	*t.wides.get(k.a) = addresses{tuple.AddrA, tuple.AddrB}
-	return k, true
+	return k
 }
 
 // tuple is what a key was made of.
@@ -61,20 +74,28 @@ func (t *Table) tuple(k key, wide bool) tcp.Tuple {
 	return out
 }
 
+// hashOf is Spot.hash of the flow with that key.
+func (t *Table) hashOf(k *key, wide bool) uint64 {
+	if !wide {
+		return k.hash(t.opts.Seed)
+	}
+	tuple := t.tuple(*k, wide)
+	return tuple.Hash(t.opts.Seed)
+}
+
 // find is the index of the flow of a tuple, 0 when there is none.
-func (t *Table) find(hash uint64, tuple *tcp.Tuple) uint32 {
+func (t *Table) find(at *Spot, tuple *tcp.Tuple) uint32 {
 	slots := t.index.slots
 	if len(slots) == 0 {
 		return 0
 	}
-	want, is4 := narrow(tuple)
 	mask := uint64(len(slots) - 1)
-	for p := hash >> 32 & mask; slots[p] != 0; p = (p + 1) & mask {
+	for p := at.hash >> 32 & mask; slots[p] != 0; p = (p + 1) & mask {
 		v := slots[p]
-		if v>>32 != hash>>32 {
+		if v>>32 != at.hash>>32 {
 			continue
 		}
-		if k, wide := t.keyAt(uint32(v)); wide != is4 && (k == want || wide && t.isWide(k, want, tuple)) {
+		if k, wide := t.keyAt(uint32(v)); wide == at.wide && (*k == at.key || wide && t.isWide(k, &at.key, tuple)) {
 			return uint32(v)
 		}
 	}
@@ -82,18 +103,18 @@ func (t *Table) find(hash uint64, tuple *tcp.Tuple) uint32 {
 }
 
 // keyAt is the key of what an index names.
-func (t *Table) keyAt(i uint32) (k key, wide bool) {
+func (t *Table) keyAt(i uint32) (k *key, wide bool) {
 	if i&openingBit != 0 {
 		o := t.openings.get(i &^ openingBit)
-		return o.key, o.wide
+		return &o.key, o.wide
 	}
 	e := t.entries.get(i)
-	return e.key, e.has(flowWide)
+	return &e.key, e.has(flowWide)
 }
 
 // isWide compares the key of an IPv6 flow with a tuple; want holds its ports
 // and tag.
-func (t *Table) isWide(k, want key, tuple *tcp.Tuple) bool {
+func (t *Table) isWide(k, want *key, tuple *tcp.Tuple) bool {
 	w := t.wides.get(k.a)
 	return k.ports == want.ports && k.tag == want.tag && w.a == tuple.AddrA && w.b == tuple.AddrB
 }

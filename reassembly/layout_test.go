@@ -136,7 +136,8 @@ func TestShortWays(t *testing.T) {
 			for i := range 250 {
 				s := g.segment()
 				whole.Step(&s)
-				other.StepHashed(&s, other.Hash(&s))
+				at := other.Look(&s)
+				other.StepAt(&s, &at)
 				if max > 3 {
 					sameEntry(t, whole, other, &s)
 				}
@@ -170,8 +171,8 @@ func TestShortWays(t *testing.T) {
 // where it lies.
 func sameEntry(t *testing.T, a, b *Table, s *tcp.Segment) {
 	t.Helper()
-	hash := s.Tuple.Hash(0)
-	i, k := a.find(hash, &s.Tuple), b.find(hash, &s.Tuple)
+	at := a.spot(&s.Tuple)
+	i, k := a.find(&at, &s.Tuple), b.find(&at, &s.Tuple)
 	if (i == 0) != (k == 0) {
 		t.Fatalf("%v: entries %x and %x", s.Ref, i, k)
 	}
@@ -207,9 +208,9 @@ func (t *Table) check() error {
 		}
 		used[i] = true
 		k, w := t.keyAt(i)
-		tuple := t.tuple(k, w)
-		hash := tuple.Hash(t.opts.Seed)
-		if hash>>32 != v>>32 || t.find(hash, &tuple) != i {
+		tuple := t.tuple(*k, w)
+		at := t.spot(&tuple)
+		if at.hash != t.hashOf(k, w) || at.hash>>32 != v>>32 || t.find(&at, &tuple) != i {
 			return fmt.Errorf("%x in slot %d is not found by its tuple", i, p)
 		}
 		if w {

@@ -32,9 +32,8 @@ func opens(s *tcp.Segment) bool {
 }
 
 // holdOpening keeps a first SYN.
-func (t *Table) holdOpening(s *tcp.Segment) uint32 {
+func (t *Table) holdOpening(s *tcp.Segment, k key, wide bool) uint32 {
 	i := t.openings.alloc()
-	k, wide := t.newKey(&s.Tuple)
 	*t.openings.get(i) = opening{
 		at: s.At, ref: s.Ref, key: k, wide: wide, seq: s.Seq, ack: s.Ack, tsval: s.TSVal, tsecr: s.TSEcr,
 		payload: s.Len, flags: s.Flags, window: s.Window, options: s.Options, from: s.From,

@@ -88,27 +88,30 @@ func (t *Table) Counters() Counters { return t.n }
 // Held is the number of flows in the table.
 func (t *Table) Held() int { return t.index.count }
 
-// Hash is what StepHashed wants to know of a segment's tuple. It also looks at
-// where the flow lies, without waiting for it: when that is not in the cache, the
-// memory of several segments is fetched at the same time.
-func (t *Table) Hash(s *tcp.Segment) uint64 {
-	hash := s.Tuple.Hash(t.opts.Seed)
-	if i := t.index.first(hash); i != 0 {
+// Look is what StepAt wants to know of a segment's tuple. It also looks at where
+// the flow lies, without waiting for it: when that is not in the cache, the memory
+// of several segments is fetched at the same time.
+func (t *Table) Look(s *tcp.Segment) Spot {
+	at := t.spot(&s.Tuple)
+	if i := t.index.first(at.hash); i != 0 {
 		t.approach(i)
 	}
-	return hash
+	return at
 }
 
 // Step takes the next segment, or the TCP header that an ICMP error quotes, in
 // capture order.
-func (t *Table) Step(s *tcp.Segment) { t.StepHashed(s, s.Tuple.Hash(t.opts.Seed)) }
+func (t *Table) Step(s *tcp.Segment) {
+	at := t.spot(&s.Tuple)
+	t.StepAt(s, &at)
+}
 
-// StepHashed is Step for a segment of which Hash was asked before.
-func (t *Table) StepHashed(s *tcp.Segment, hash uint64) {
+// StepAt is Step for a segment that Look was called with before.
+func (t *Table) StepAt(s *tcp.Segment, at *Spot) {
 	t.now = max(t.now, s.At)
-	i := t.find(hash, &s.Tuple)
+	i := t.find(at, &s.Tuple)
 	if i&openingBit != 0 {
-		i = t.promote(i, hash)
+		i = t.promote(i, at.hash)
 	}
 	if i != 0 {
 		if e := t.entries.get(i); e.has(flowDone) && s.At > e.last()+t.retain {
@@ -127,10 +130,10 @@ func (t *Table) StepHashed(s *tcp.Segment, hash uint64) {
 			t.shortcuts++
 			return
 		}
-		i = t.incarnation(i, hash, s)
+		i = t.incarnation(i, at, s)
 	}
 	if i == 0 {
-		if i = t.create(hash, s, isCopy); i&openingBit != 0 {
+		if i = t.create(at, s, isCopy); i&openingBit != 0 {
 			return
 		}
 	}
@@ -139,25 +142,24 @@ func (t *Table) StepHashed(s *tcp.Segment, hash uint64) {
 
 // create begins a flow with segment s: an entry, to which s is still to be
 // applied, or an opening, which is complete.
-func (t *Table) create(hash uint64, s *tcp.Segment, isCopy bool) uint32 {
+func (t *Table) create(at *Spot, s *tcp.Segment, isCopy bool) uint32 {
 	if t.index.count >= t.opts.MaxFlows {
 		t.evict()
 	}
 	t.n.Flows++
 	incarnation := t.heir.incarnation
 	if incarnation == 0 {
-		incarnation = t.tally.used(hash)
+		incarnation = t.tally.used(at.hash)
 	}
 	incarnation = min(incarnation+1, tallyMax)
 	if incarnation == 1 && !isCopy && opens(s) && !t.whole {
-		i := t.holdOpening(s)
-		t.index.insert(hash, i)
+		i := t.holdOpening(s, t.newKey(at, &s.Tuple), at.wide)
+		t.index.insert(at.hash, i)
 		return i
 	}
-	k, wide := t.newKey(&s.Tuple)
 	i := t.entries.alloc()
-	t.begin(i, s, k, wide, incarnation)
-	t.index.insert(hash, i)
+	t.begin(i, s, t.newKey(at, &s.Tuple), at.wide, incarnation)
+	t.index.insert(at.hash, i)
 	if t.heir.incarnation != 0 {
 		*made(&t.previouses, &t.extra(t.entries.get(i)).previous) = t.heir.Previous
 		t.heir = heir{}
@@ -185,18 +187,17 @@ func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation ui
 // remove frees a flow and what belongs to it.
 func (t *Table) remove(i uint32, why Ending) {
 	k, wide := t.keyAt(i)
-	tuple := t.tuple(k, wide)
-	hash := tuple.Hash(t.opts.Seed)
+	hash := t.hashOf(k, wide)
 	t.index.remove(hash, i)
+	if wide {
+		t.wides.release(k.a)
+	}
 	incarnation := uint16(1)
 	if i&openingBit == 0 {
 		incarnation = t.entries.get(i).incarnation
 		t.freeEntry(i)
 	} else {
 		t.freeOpening(i)
-	}
-	if wide {
-		t.wides.release(k.a)
 	}
 	if why == EndExpired || why == EndEvicted {
 		t.tally.note(hash, incarnation)

@@ -3,6 +3,7 @@ package report
 import (
 	"sync"
 
+	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
@@ -161,15 +162,15 @@ func (w *worker) run(free chan<- *batch) {
 // step works the segments of a batch in, some at a time, so that the flows of
 // all of them are on their way from memory before the first is needed.
 func (b *batch) step(panels []*panel) {
-	var hashes [ahead]uint64
+	var spots [ahead]reassembly.Spot
 	for from := 0; from < len(b.segs); from += ahead {
 		segs := b.segs[from:min(from+ahead, len(b.segs))]
 		parts := b.parts[from:]
 		for i := range segs {
-			hashes[i] = panels[parts[i]/panelTables].table(parts[i]).Hash(&segs[i])
+			spots[i] = panels[parts[i]/panelTables].table(parts[i]).Look(&segs[i])
 		}
 		for i := range segs {
-			panels[parts[i]/panelTables].table(parts[i]).StepHashed(&segs[i], hashes[i])
+			panels[parts[i]/panelTables].table(parts[i]).StepAt(&segs[i], &spots[i])
 		}
 	}
 }

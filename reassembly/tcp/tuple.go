@@ -45,18 +45,17 @@ func (t *Tuple) Is4() bool {
 	return netip.AddrFrom16(t.AddrA).Is4In6() && netip.AddrFrom16(t.AddrB).Is4In6()
 }
 
-// Hash mixes the tuple with a seed. With a fixed seed it chooses a partition,
-// with a random one a slot, so that addresses chosen by an attacker cannot
-// pile up in one slot.
+// Hash mixes the tuple with a seed: a fixed one where the same input is to give
+// the same in every run, a random one where nobody is to foresee it.
 func (t *Tuple) Hash(seed uint64) uint64 {
 	le := binary.LittleEndian
-	h := mix(seed^le.Uint64(t.AddrA[0:8]), le.Uint64(t.AddrA[8:16])^0xa0761d6478bd642f)
-	h = mix(h^le.Uint64(t.AddrB[0:8]), le.Uint64(t.AddrB[8:16])^0xe7037ed1a0b428db)
-	return mix(h^uint64(t.PortA)<<48^uint64(t.PortB)<<32^uint64(t.Tag), 0x8ebc6af09c88c6e3)
+	h := Mix(seed^le.Uint64(t.AddrA[0:8]), le.Uint64(t.AddrA[8:16])^0xa0761d6478bd642f)
+	h = Mix(h^le.Uint64(t.AddrB[0:8]), le.Uint64(t.AddrB[8:16])^0xe7037ed1a0b428db)
+	return Mix(h^uint64(t.PortA)<<48^uint64(t.PortB)<<32^uint64(t.Tag), 0x8ebc6af09c88c6e3)
 }
 
-// mix folds a 128-bit product onto itself.
-func mix(a, b uint64) uint64 {
+// Mix is a step of a hash: it folds a 128-bit product onto itself.
+func Mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b)
 	return hi ^ lo
 }
