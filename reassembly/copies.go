@@ -72,7 +72,7 @@ func fingerprint(s *tcp.Segment) uint64 {
 		uint64(s.Seq)<<32|uint64(s.Ack))
 	h = fold(h, uint64(s.Flags)<<48|uint64(s.Window)<<32|uint64(s.Len))
 	h = fold(h, uint64(s.TSVal)<<32|uint64(s.TSEcr))
-	return fold(h, uint64(s.IPID)<<48|uint64(s.Options)<<32|uint64(s.SACK))
+	return fold(h, uint64(s.IPID)<<32|uint64(s.Options)<<8^uint64(s.SACK)<<24)
 }
 
 func fold(a, b uint64) uint64 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,15 +21,22 @@ type dialogue struct {
 	r  *rand.Rand
 	at int64
 
-	n    uint64
-	next map[int]*[2]tcp.Seq
-	last tcp.Segment
+	n     uint64
+	talks map[int]*talk
+	last  tcp.Segment
 	// odd is one in how many segments that is not the plain next one.
 	odd, tuples int
 }
 
+// talk is one connection of a dialogue.
+type talk struct {
+	next         [2]tcp.Seq
+	fin          [2]bool
+	opener, said int
+}
+
 func newDialogue(seed uint64, odd, tuples int) *dialogue {
-	return &dialogue{r: rand.New(rand.NewPCG(seed, 1)), at: 1e18, next: map[int]*[2]tcp.Seq{}, odd: odd, tuples: tuples}
+	return &dialogue{r: rand.New(rand.NewPCG(seed, 1)), at: 1e18, talks: map[int]*talk{}, odd: odd, tuples: tuples}
 }
 
 func (g *dialogue) segment() tcp.Segment {
@@ -43,31 +52,45 @@ func (g *dialogue) segment() tcp.Segment {
 		a = [16]byte{15: 1} // one end alone in its mapped form
 	}
 	port := uint16(1000 + k)
-	n := g.next[k]
-	begin := n == nil
-	if begin {
-		n = &[2]tcp.Seq{tcp.Seq(r.Uint32()), tcp.Seq(0xffffffff - r.Uint32N(3000))}
-		g.next[k] = n
+	w := g.talks[k]
+	if w == nil || w.fin[0] && w.fin[1] && r.IntN(8) == 0 {
+		w = &talk{next: [2]tcp.Seq{tcp.Seq(r.Uint32()), tcp.Seq(0xffffffff - r.Uint32N(3000))}, opener: r.IntN(2)}
+		g.talks[k] = w
 	}
-	from := r.IntN(2)
+	n, from, flags := &w.next, r.IntN(2), tcp.ACK
+	switch {
+	case w.said == 0:
+		from, flags = w.opener, tcp.SYN
+	case w.said == 1 && r.IntN(8) > 0:
+		from, flags = 1-w.opener, tcp.SYN|tcp.ACK
+	case w.said == 2 && r.IntN(8) > 0:
+		from = w.opener
+	case r.IntN(12) == 0 && !w.fin[from]:
+		flags |= tcp.FIN
+	}
+	w.said++
+	w.fin[from] = w.fin[from] || flags&tcp.FIN != 0
 	tuple, side := tcp.MakeTuple(&a, &b, port, 80)
 	if from == 1 {
 		tuple, side = tcp.MakeTuple(&b, &a, 80, port)
 	}
 	tuple.Tag = uint32(k % 2)
 	g.at += r.Int64N(20e6)
-	s := tcp.Segment{At: g.at, Ref: tcp.Ref(int(g.n%3), g.n), Tuple: tuple, From: side, Kind: tcp.KindTCP, Flags: tcp.ACK,
+	s := tcp.Segment{At: g.at, Ref: tcp.Ref(int(g.n%3), g.n), Tuple: tuple, From: side, Kind: tcp.KindTCP, Flags: flags,
 		Seq: n[from], Ack: n[1-from], Window: 1000, TTL: 64, IPID: uint16(g.n),
 		Options: tcp.OptTimestamps | tcp.OptAny, TSVal: uint32(g.at / 1e6), WScale: 3}
 	if k%2 == 0 {
 		s.Options = 0
 	}
-	if r.IntN(2) == 0 {
+	if r.IntN(2) == 0 && (!w.fin[from] || r.IntN(8) == 0) {
 		s.Len = r.Uint32N(1400)
 	}
-	if begin {
-		s.Flags, s.Len = tcp.SYN, 0
+	if flags&tcp.SYN != 0 {
+		s.Len = 0
 		s.Options |= tcp.OptWindowScale
+	}
+	if flags == tcp.SYN {
+		s.Ack = 0
 	}
 	if r.IntN(g.odd) == 0 {
 		g.mutate(&s)
@@ -125,7 +148,7 @@ var flowDiff = cmp.Options{cmp.AllowUnexported(Flow{}, compat.State{}), cmpopts.
 
 // The short ways lead to where the whole one does.
 func TestShortWays(t *testing.T) {
-	short := 0
+	short, turns := 0, 0
 	for seed := range uint64(220) {
 		for _, max := range []int{1, 3, 1000} {
 			var want, got []*Flow
@@ -160,10 +183,11 @@ func TestShortWays(t *testing.T) {
 				}
 			}
 			short += other.shortcuts
+			turns += other.turns
 		}
 	}
-	if short < 10000 {
-		t.Errorf("only %d segments went the short way", short)
+	if short < 10000 || turns < 1000 {
+		t.Errorf("only %d segments went the short way, %d at the begin or the end of a connection", short, turns)
 	}
 }
 
@@ -347,4 +371,126 @@ func (s *slab[T]) unused() (n int) {
 		n += bits.OnesCount64(m)
 	}
 	return n
+}
+
+// ordinaryTalk is a connection from its SYN to the last acknowledgement. The
+// client closes first, or the server, whose last payload comes with its FIN.
+func ordinaryTalk(serverFirst bool) (out []tcp.Segment) {
+	a, b := [16]byte{10: 0xff, 11: 0xff, 15: 1}, [16]byte{10: 0xff, 11: 0xff, 15: 2}
+	next := [2]tcp.Seq{1000, 0xffff_fff0}
+	say := func(from int, flags tcp.Flags, n uint32) {
+		tuple, side := tcp.MakeTuple(&a, &b, 1000, 80)
+		if from == 1 {
+			tuple, side = tcp.MakeTuple(&b, &a, 80, 1000)
+		}
+		k := uint64(len(out) + 1)
+		s := tcp.Segment{At: 1e18 + int64(k)*10e6, Ref: tcp.Ref(0, k), Tuple: tuple, From: side, Kind: tcp.KindTCP,
+			Flags: flags, Seq: next[from], Ack: next[1-from], Len: n, Window: 500, TTL: 64, IPID: uint16(k),
+			Options: tcp.OptTimestamps | tcp.OptAny, TSVal: uint32(1000 + 10*k), TSEcr: uint32(990 + 10*k)}
+		if flags&tcp.SYN != 0 {
+			s.Options |= tcp.OptWindowScale
+		}
+		if flags == tcp.SYN {
+			s.Ack = 0
+		}
+		next[from] = s.End()
+		out = append(out, s)
+	}
+	c, s := 0, 1
+	say(c, tcp.SYN, 0)
+	say(s, tcp.SYN|tcp.ACK, 0)
+	say(c, tcp.ACK, 0)
+	say(c, tcp.ACK|tcp.PSH, 100)
+	say(s, tcp.ACK, 0)
+	last := uint32(0)
+	if serverFirst {
+		c, s, last = s, c, 50
+	}
+	say(c, tcp.ACK|tcp.FIN, last)
+	say(s, tcp.ACK, 0)
+	say(s, tcp.ACK|tcp.FIN, 0)
+	say(c, tcp.ACK, 0)
+	return out
+}
+
+// Whatever befalls an ordinary connection, at whatever segment, the short ways
+// lead to where the whole one does.
+func TestShortWaysOfOrdinaryTalks(t *testing.T) {
+	type change func(s tcp.Segment) []tcp.Segment
+	one := func(f func(s *tcp.Segment)) change {
+		return func(s tcp.Segment) []tcp.Segment { f(&s); return []tcp.Segment{s} }
+	}
+	before := func(f func(s *tcp.Segment)) change {
+		return func(s tcp.Segment) []tcp.Segment {
+			o := s
+			o.At -= 5e6
+			o.IPID += 1000
+			o.Ref = tcp.Ref(0, 100+s.Ref.Frame())
+			f(&o)
+			return []tcp.Segment{o, s}
+		}
+	}
+	changes := map[string]change{
+		"nothing":         one(func(*tcp.Segment) {}),
+		"lost":            func(tcp.Segment) []tcp.Segment { return nil },
+		"twice":           before(func(*tcp.Segment) {}),
+		"a copy":          before(func(s *tcp.Segment) { s.IPID -= 1000 }),
+		"late":            one(func(s *tcp.Segment) { s.At += 900e9 }),
+		"after a day":     one(func(s *tcp.Segment) { s.At += 86400e9 }),
+		"clock back":      one(func(s *tcp.Segment) { s.At -= 35e6 }),
+		"zero window":     one(func(s *tcp.Segment) { s.Window = 0 }),
+		"old timestamp":   one(func(s *tcp.Segment) { s.TSVal -= 500 }),
+		"older than last": one(func(s *tcp.Segment) { s.TSVal -= 15 }),
+		"no timestamp":    one(func(s *tcp.Segment) { s.Options &^= tcp.OptTimestamps }),
+		"ack of less":     one(func(s *tcp.Segment) { s.Ack-- }),
+		"ack of more":     one(func(s *tcp.Segment) { s.Ack++ }),
+		"ack far back":    one(func(s *tcp.Segment) { s.Ack -= 5000 }),
+		"seq of more":     one(func(s *tcp.Segment) { s.Seq++ }),
+		"payload":         one(func(s *tcp.Segment) { s.Len += 10 }),
+		"payload and FIN": one(func(s *tcp.Segment) { s.Len += 10; s.Flags |= tcp.FIN }),
+		"a FIN":           one(func(s *tcp.Segment) { s.Flags |= tcp.FIN }),
+		"no FIN":          one(func(s *tcp.Segment) { s.Flags &^= tcp.FIN }),
+		"snapped":         one(func(s *tcp.Segment) { s.Quality |= tcp.Snapped }),
+		"RST before":      before(func(s *tcp.Segment) { s.Flags, s.Len = tcp.RST, 0 }),
+		"inexact RST":     before(func(s *tcp.Segment) { s.Flags, s.Len, s.Seq = tcp.RST, 0, s.Seq+3 }),
+		"stray RST":       before(func(s *tcp.Segment) { s.Flags, s.Len, s.Seq = tcp.RST, 0, s.Seq-9999 }),
+		"SYN before":      before(func(s *tcp.Segment) { s.Flags, s.Len, s.Seq = tcp.SYN, 0, s.Seq+77777 }),
+		"keepalive":       before(func(s *tcp.Segment) { s.Flags, s.Len, s.Seq = tcp.ACK, 0, s.Seq-1 }),
+		"ICMP":            before(func(s *tcp.Segment) { s.Kind, s.ICMPType, s.ICMPCode = tcp.KindICMP, 3, 1 }),
+	}
+	run := func(whole bool, segments []tcp.Segment, end int64) (flows []*Flow, table *Table) {
+		table = NewTable(Options{MaxFlows: 1000, Compat: true}, func(f *Flow) { flows = append(flows, f.Clone()) })
+		table.whole = whole
+		for i := range segments {
+			table.Step(&segments[i])
+		}
+		Together(table).Finish(end)
+		return flows, table
+	}
+	turns := 0
+	compare := func(segments []tcp.Segment, what string) {
+		end := segments[len(segments)-1].At + 1e9
+		want, _ := run(true, segments, end)
+		got, table := run(false, segments, end)
+		turns += table.turns
+		if !reflect.DeepEqual(want, got) {
+			t.Fatalf("%s: %s", what, cmp.Diff(want, got, flowDiff))
+		}
+	}
+	for _, serverFirst := range []bool{false, true} {
+		talk := ordinaryTalk(serverFirst)
+		for first, f := range changes {
+			for second, g := range changes {
+				for i := range talk {
+					for k := i + 1; k < len(talk); k++ {
+						segments := slices.Concat(talk[:i], f(talk[i]), talk[i+1:k], g(talk[k]), talk[k+1:])
+						compare(segments, fmt.Sprintf("server first %v, %s at %d, %s at %d", serverFirst, first, i, second, k))
+					}
+				}
+			}
+		}
+	}
+	if turns < 10000 {
+		t.Errorf("only %d segments went the short way at the begin or the end of a connection", turns)
+	}
 }

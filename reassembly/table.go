@@ -44,7 +44,8 @@ type Table struct {
 	n       Counters
 
 	whole     bool // for tests: every segment takes the whole path, and every flow an entry
-	shortcuts int
+	shortcuts int  // segments that took a short way
+	turns     int  // of them, those that open and close
 }
 
 // heir is what the next incarnation of a four-tuple is to know.
@@ -126,7 +127,7 @@ func (t *Table) StepAt(s *tcp.Segment, at *Spot) {
 	t.n.Segments++
 	isCopy := t.copies.seen(s)
 	if i != 0 && !isCopy {
-		if !t.whole && t.quick(t.entries.get(i), s) {
+		if !t.whole && t.quick(i, t.entries.get(i), s) {
 			t.shortcuts++
 			return
 		}
