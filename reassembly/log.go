@@ -221,13 +221,10 @@ func (t *Table) story(e *entry) []record {
 		}
 		if kind&samePacket == 0 {
 			r.flags = raw[pos]
-			at, n := binary.Varint(raw[pos+1:])
+			at, n := e.readTime(kind, raw[pos+1:])
 			ref, m := binary.Varint(raw[pos+1+n:])
 			pos += 1 + n + m
-			if kind&wholeMicro != 0 {
-				at *= 1000
-			}
-			r.at, r.ref = e.first+at, e.firstRef+tcp.PacketRef(ref)
+			r.at, r.ref = at, e.firstRef+tcp.PacketRef(ref)
 			r.number = binary.LittleEndian.Uint32(raw[pos:])
 			pos += 4
 		}
@@ -236,6 +233,15 @@ func (t *Table) story(e *entry) []record {
 	t.scratch = recs
 	e.confirmed(recs)
 	return recs
+}
+
+// readTime reads the time of a record of a kind, and how many octets it takes.
+func (e *entry) readTime(kind uint8, raw []byte) (at int64, n int) {
+	at, n = binary.Varint(raw)
+	if kind&wholeMicro != 0 {
+		at *= 1000
+	}
+	return e.first + at, n
 }
 
 // follow fills in the states of a step that its side took in state, and moves

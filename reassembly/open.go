@@ -210,6 +210,10 @@ func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
 // answered makes the sender of s the server that received the last SYN: its
 // step stands at that SYN, where the kernel took it.
 func (t *Table) answered(e *entry, s *tcp.Segment) {
+	if at, ok := t.confirmTentative(e, s.From); ok {
+		t.receivedSYN(e, s, at)
+		return
+	}
 	var last *record
 	recs := t.story(e)
 	for i := range recs {
@@ -228,9 +232,31 @@ func (t *Table) answered(e *entry, s *tcp.Segment) {
 	}
 	last.setBasis(fsm.Seen)
 	t.patch(e, last)
+	t.receivedSYN(e, s, last.at)
+}
+
+// receivedSYN is what follows from s being the answer to a SYN of an instant.
+func (t *Table) receivedSYN(e *entry, s *tcp.Segment, syn int64) {
 	e.stepped()
-	e.rtt = plausibleRTT(s.At - last.at)
+	e.rtt = plausibleRTT(s.At - syn)
 	t.enter(e, s.From, fsm.SynRcvd, s.At)
+}
+
+// confirmTentative makes a tentative step of a side a seen one, and returns the
+// time of its SYN, where nothing else stands in the log, as nearly always. It is
+// false, having done nothing, where more does.
+func (t *Table) confirmTentative(e *entry, side tcp.Side) (syn int64, ok bool) {
+	if e.steps != 1 || e.marks != 0 || e.logLen > blockSize {
+		return 0, false
+	}
+	log := t.blocks.get(e.logHead).octets[:e.logLen]
+	last := log[len(log)-2:]
+	if last[0] != uint8(side)|uint8(side.Other())<<2 || last[1] != uint8(fsm.RecvSYN)|samePacket {
+		return 0, false
+	}
+	last[0] |= uint8(fsm.Seen) << 4
+	at, _ := e.readTime(log[1], log[3:])
+	return at, true
 }
 
 // plausibleRTT is rtt, or 0 when a clock that stepped made it up.
