@@ -166,6 +166,30 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// Who reads the flows of a pipe along need not wait for many of them.
+func TestFlowsOfAPipeAreReadAlong(t *testing.T) {
+	s, err := scenario.Parse("along", strings.NewReader(`0.000  C > S    S   0:0(0)
+0.010  S > C    S.  0:0(0)  ack 1
+0.010  C > S    .   1:1(0)  ack 1
+1.000  C > S    R   1:1(0)
+200    C:9 > S  S   0:0(0)
+202    C:9 > S  S   0:0(0)
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := filepath.Join(t.TempDir(), "out.jsonl")
+	c := start(t, "--jsonl", lines, "-")
+	if _, err := c.stdin.Write(s.Pcap()); err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, syscall.SIGUSR1, func() bool {
+		b, err := os.ReadFile(lines)
+		return err == nil && bytes.Contains(b, []byte(`{"type":"flow","id":"0:1"`)) && bytes.HasSuffix(b, []byte("}\n"))
+	})
+	c.end(t)
+}
+
 // What is compressed can be read as of now, and whole at the end.
 func TestSignalsCompressed(t *testing.T) {
 	for _, name := range []string{"out.jsonl.gz", "out.jsonl.zst"} {
