@@ -12,10 +12,13 @@ const (
 	quickNever = presumedAny | inZeroWindow | sentFIN | guessedFIN | finAcked | gotFIN | ackedFIN | spokeApart
 )
 
-// busy reports that something waits in extra for a segment's acknowledgement of
-// the side with index i, or for any segment.
-func (x *extra) busy(i int) bool {
-	return x.holes|x.resets != 0 || x.challengeAt != 0 || x.sides[i].repeats != 0
+// busy reports that something waits in extra for an acknowledgement of the side
+// with index i that goes beyond ack, or for any segment.
+func (t *Table) busy(x *extra, i int, ack tcp.Seq) bool {
+	if x.resets != 0 || x.challengeAt != 0 || x.sides[i].repeats != 0 {
+		return true
+	}
+	return x.holes != 0 && t.holes.get(x.holes)[i].beyond(ack)
 }
 
 // quick works in what most segments of most flows are: payload in order, or an
@@ -30,7 +33,7 @@ func (t *Table) quick(n uint32, e *entry, s *tcp.Segment) bool {
 	i := s.From.Index()
 	d, p := &e.ends[i], &e.ends[1-i]
 	switch {
-	case s.Seq != d.nxt, p.nxt.Less(s.Ack), s.Ack.Less(d.ack), s.Window == 0, s.At < d.lastAt:
+	case s.Seq != d.nxt, p.nxt.Less(s.Ack), d.has(hasAck) && s.Ack.Less(d.ack), s.Window == 0, s.At < d.lastAt:
 		return false
 	}
 	// In the window, and not of an earlier connection (strayKind).
@@ -49,7 +52,7 @@ func (t *Table) quick(n uint32, e *entry, s *tcp.Segment) bool {
 		t.turn(n, e, s, d, p)
 		t.turns++
 		return true
-	case e.extra != 0 && t.extra(e).busy(1-i):
+	case e.extra != 0 && t.busy(t.extra(e), 1-i, d.ack):
 		return false
 	}
 	if s.Len > 0 {
@@ -76,7 +79,12 @@ func (t *Table) passes(e *entry, s *tcp.Segment, d, p *end) {
 		}
 		d.bits |= hasTS
 	}
-	d.edge = s.Ack.Add(windowSize(e, s)).Max(d.edge)
+	edge := s.Ack.Add(windowSize(e, s))
+	if d.has(hasEdge) {
+		edge = edge.Max(d.edge)
+	}
+	d.edge = edge
+	d.bits |= hasEdge
 	d.packets++
 	d.lastAt, d.lastRef, d.ttl = s.At, s.Ref, s.TTL
 	if s.Quality&tcp.Snapped != 0 {
@@ -88,7 +96,7 @@ func (t *Table) passes(e *entry, s *tcp.Segment, d, p *end) {
 }
 
 const (
-	turnBoth  = hasSeq | hasEdge | sentAny
+	turnBoth  = hasSeq | sentAny
 	turnNever = guessedFIN | timedOut
 )
 
@@ -100,7 +108,7 @@ const (
 func ordinaryTurn(e *entry, s *tcp.Segment, d, p *end) bool {
 	fin := s.Flags&tcp.FIN != 0
 	switch {
-	case e.extra != 0, d.bits&(turnBoth|turnNever) != turnBoth, p.bits&(turnBoth|turnNever) != turnBoth,
+	case e.extra != 0, d.bits&(turnBoth|turnNever) != turnBoth, p.bits&(turnBoth|turnNever|hasEdge) != turnBoth|hasEdge,
 		d.state < fsm.SynRcvd,
 		d.has(sentFIN) && (fin || s.Len > 0), // comes again
 		p.has(sentFIN) && s.Len > 0,          // writes to who has closed

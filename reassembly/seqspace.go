@@ -72,6 +72,9 @@ func (h *holes) openBefore(seq, ack tcp.Seq) bool {
 	return false
 }
 
+// beyond reports whether something behind ack is missing.
+func (h *holes) beyond(ack tcp.Seq) bool { return h.n > 0 && ack.Less(h.list[h.n-1].right) }
+
 // below is how many missing octets stand before ack.
 func (h *holes) below(ack tcp.Seq) (octets uint64) {
 	for _, o := range h.list[:h.n] {
