@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/lastack/lastack/internal/bench/traffic"
+	"github.com/lastack/lastack/internal/canonical"
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/capture"
 	"github.com/lastack/lastack/reassembly/decode"
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // lineRoom is room for many lines, as a judge keeps it from flow to flow.
@@ -85,4 +87,22 @@ func trafficFlows(tb testing.TB) []*reassembly.Flow {
 		tb.Fatal(err)
 	}
 	return k.flows
+}
+
+// BenchmarkFindingLine writes the findings of the canonical reports in turn.
+func BenchmarkFindingLine(b *testing.B) {
+	var all []diagnose.Finding
+	for _, in := range canonical.Inputs() {
+		r, err := in.Analyse(report.Options{ListFindings: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, r.Findings...)
+	}
+	var buf line
+	c := newClock()
+	b.ReportAllocs()
+	for i := range b.N {
+		buf = buf[:0].finding(&all[i%len(all)], false, &c)
+	}
 }

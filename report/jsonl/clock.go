@@ -7,7 +7,7 @@ import (
 
 // clock writes times. Those of a line lie close together: what they have in
 // common with the one before is kept, and as a rule only the decimals are made
-// anew. A clock lives for one line.
+// anew. A clock lives for one line, or for lines that follow each other.
 type clock struct {
 	midnight int64    // ns since 1970 at which the day of text begins
 	second   int64    // and the second of hms
@@ -27,7 +27,8 @@ func newClock() clock {
 	return c
 }
 
-// append appends a time in quotes, with nine decimals: ns since 1970 UTC.
+// append appends a time in quotes, with nine decimals: ns since 1970 UTC, of a
+// day that begins within an int64, so after 1677-09-21. No capture has others.
 func (c *clock) append(b []byte, ns int64) []byte {
 	if ns < c.second || uint64(ns-c.second) >= secondNS {
 		c.turn(ns)

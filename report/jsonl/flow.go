@@ -168,22 +168,8 @@ func (b line) flowTail(f *reassembly.Flow, c *clock) line {
 	}
 	b = b.num(`,"completeness":`, uint64(f.Completeness()))
 	b = f.AppendCommunityID(b.raw(`,"community_id":"`))
-	b = b.raw(`","quality":[`)
-	for i, name := range qualityNames {
-		if f.Quality&(1<<i) != 0 {
-			b = b.raw(name)
-		}
-	}
-	return b.noComma()
+	return b.qualities(`","quality":[`, f.Quality)
 }
-
-// qualityNames are the reasons in their order, in quotes and each with a comma.
-var qualityNames = func() (out []string) {
-	for _, name := range reassembly.Quality(^reassembly.Quality(0)).Names() {
-		out = append(out, `"`+name+`",`)
-	}
-	return out
-}()
 
 // timeWait ends in a comma.
 func (b line) timeWait(w *reassembly.TimeWait, client tcp.Side, c *clock) line {

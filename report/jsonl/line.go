@@ -1,9 +1,12 @@
 package jsonl
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"math/bits"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/lastack/lastack/reassembly/tcp"
 )
@@ -31,6 +34,63 @@ func (b line) packet(k string, r tcp.PacketRef) line {
 
 // id appends the name of a flow, without quotes.
 func (b line) id(r tcp.PacketRef) line { return appendUint(b, uint64(r.File())).num(":", r.Frame()) }
+
+// some leaves out what is zero.
+func (b line) some(k string, n int64) line {
+	if n == 0 {
+		return b
+	}
+	return b.int(k, n)
+}
+
+// float leaves out what is no number.
+func (b line) float(k string, v float64) line {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return b
+	}
+	return append(append(b, k...), text...)
+}
+
+// text appends any string, in quotes and escaped.
+func (b line) text(k, s string) line {
+	b = append(b, k...)
+	quoted := append(append(append(b, '"'), s...), '"')
+	if plainText(quoted[len(b)+1 : len(quoted)-1]) {
+		return quoted
+	}
+	return append(b, escaped(s)...)
+}
+
+// plainText reports that nothing in s may need escaping. It looks at eight
+// octets at once: a subtraction sets the highest bit of those that are too
+// small, or no different from a character.
+func plainText(s []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		x := binary.LittleEndian.Uint64(s)
+		if (x|(x-' '*each)|(x^'"'*each-each)|(x^'\\'*each-each))&high != 0 {
+			return false
+		}
+	}
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// escaped is s as encoding/json writes it, with its quotes.
+func escaped(s string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err) // every string can be encoded
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
 
 // noComma takes back the comma after the last element of a list.
 func (b line) noComma() line {

@@ -30,8 +30,6 @@ func (t Time) MarshalJSON() ([]byte, error) {
 // id is how flows are named: "0:4098".
 func id(r tcp.PacketRef) string { return string(line(nil).id(r)) }
 
-func packet(r tcp.PacketRef) Packet { return Packet{File: r.File(), Frame: r.Frame()} }
-
 // endpointNames are the names of no side, of the client and of its peer.
 var endpointNames = [...]Endpoint{"", "client", "server"}
 
