@@ -20,12 +20,12 @@ const (
 	dayNS    = 24 * 60 * 60 * secondNS
 )
 
-// newClock makes a clock that stands at 1970.
-func newClock() clock {
-	c := clock{text: [32]byte([]byte(`"1970-01-01T00:00:00.000000000Z"`))}
+// epoch is how clocks begin: at 1970.
+var epoch = func() (c clock) {
+	copy(c.text[:], `"1970-01-01T00:00:00.000000000Z"`)
 	c.hms = binary.LittleEndian.Uint64(c.text[len(`"1970-01-01T`):])
 	return c
-}
+}()
 
 // append appends a time in quotes, with nine decimals: ns since 1970 UTC, of a
 // day that begins within an int64, so after 1677-09-21. No capture has others.

@@ -9,7 +9,7 @@ import (
 // appendFlow appends the line of f, with its newline. No string that goes in
 // needs escaping: all are addresses, numbers and words of this program.
 func appendFlow(dst []byte, f *reassembly.Flow) []byte {
-	c := newClock()
+	c := epoch
 	b := line(dst).raw(`{"type":"flow","id":"`).id(f.ID)
 	return b.flowHead(f, &c).flowStory(f, &c).flowTail(f, &c).raw("]}\n")
 }
@@ -40,9 +40,9 @@ func (b line) stats(k string, d *reassembly.Endpoint) line {
 	if max(d.SYN, d.FIN, d.RST) < 10 {
 		b = append(b, few...)
 		digits := b[len(b)-len(few):]
-		digits[len(`,"syn":`)] += byte(d.SYN)
-		digits[len(`,"syn":0,"fin":`)] += byte(d.FIN)
-		digits[len(`,"syn":0,"fin":0,"rst":`)] += byte(d.RST)
+		digits[len(`,"syn":`)] = byte('0' + d.SYN)
+		digits[len(`,"syn":0,"fin":`)] = byte('0' + d.FIN)
+		digits[len(`,"syn":0,"fin":0,"rst":`)] = byte('0' + d.RST)
 		b = appendUint(b, d.PayloadBytes)
 	} else {
 		b = b.num(`,"syn":`, d.SYN).num(`,"fin":`, d.FIN).num(`,"rst":`, d.RST).num(`,"payload_bytes":`, d.PayloadBytes)
@@ -58,14 +58,13 @@ func (b line) stats(k string, d *reassembly.Endpoint) line {
 // flowStory is how the flow opened, closed and moved between.
 func (b line) flowStory(f *reassembly.Flow, c *clock) line {
 	b = b.handshake(&f.Handshake)
-	b = b.raw(`},"close":"`).raw(f.Close.String()).raw(`","active_closer":"`).raw(f.ActiveCloser.String()).raw(`"`)
+	words := wordsOfFlows()
+	b = b.raw(words.closes[f.Close][f.ActiveCloser])
 	if f.Reset.Ref != 0 {
 		b = b.reset(f, c)
 	}
-	b = b.raw(`,"client_state":"`).raw(f.Endpoint(f.Client).State.String())
-	b = b.raw(`","server_state":"`).raw(f.Endpoint(f.Server()).State.String())
-	b = b.raw(`","transitions":[`)
-	b = b.transitions(f, c)
+	b = b.raw(words.states[f.Endpoint(f.Client).State][f.Endpoint(f.Server()).State])
+	b = b.transitions(f, c, words)
 	b = b.noComma().states(`],"state_ns":{"client":{`, f.Endpoint(f.Client))
 	return b.states(`},"server":{`, f.Endpoint(f.Server())).raw("}}")
 }
@@ -101,8 +100,8 @@ func (b line) reset(f *reassembly.Flow, c *clock) line {
 
 // transitions ends in a comma unless there are none. A packet that moves both
 // ends is written once and copied.
-func (b line) transitions(f *reassembly.Flow, c *clock) line {
-	words, from, to := wordsOfSteps(), 0, 0
+func (b line) transitions(f *reassembly.Flow, c *clock, words *flowWords) line {
+	from, to := 0, 0
 	var last *reassembly.Step
 	for i := range f.Steps {
 		s := &f.Steps[i]

@@ -53,9 +53,7 @@ func (s *Stream) line() line { return s.ready.AvailableBuffer() }
 // add adds a line.
 func (s *Stream) add(b line) {
 	s.ready.Write(b)
-	if s.ready.Len() >= readyBytes {
-		s.flush()
-	}
+	s.spill()
 }
 
 // put adds the line that encoding/json makes.
@@ -66,7 +64,14 @@ func (s *Stream) put(v any) {
 	if err := s.enc.Encode(v); err != nil && s.flush() == nil {
 		s.err = err
 	}
-	s.add(nil)
+	s.spill()
+}
+
+// spill writes what is ready when it is much.
+func (s *Stream) spill() {
+	if s.ready.Len() >= readyBytes {
+		s.flush()
+	}
 }
 
 // flush writes what is ready, and returns the first error of all.
@@ -109,7 +114,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // End writes what follows the flows.
 func (s *Stream) End(r *report.Report) error {
-	c := newClock()
+	c := epoch
 	for i := range r.Findings {
 		s.add(s.line().finding(&r.Findings[i], false, &c))
 	}
@@ -143,7 +148,7 @@ const maxRaised = 1 << 17
 // Raise writes the findings of a snapshot that have not been written yet, as
 // provisional.
 func (s *Stream) Raise(r *report.Report) error {
-	c := newClock()
+	c := epoch
 	for i := range r.Findings {
 		d := &r.Findings[i]
 		k := d.Rule + " " + id(d.Flow) + " " + d.Who.String()

@@ -101,7 +101,8 @@ func (b line) noComma() line {
 }
 
 // appendUint does what strconv.AppendUint does in base 10, without a copy of
-// the digits and without a branch on how many there are.
+// the digits. Between the two bounds no branch depends on how many there are:
+// in one line they are of all lengths.
 func appendUint(b line, n uint64) line {
 	switch {
 	case n < 10:

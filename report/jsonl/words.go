@@ -23,7 +23,7 @@ type Time int64
 
 // MarshalJSON writes the time as a string.
 func (t Time) MarshalJSON() ([]byte, error) {
-	c := newClock()
+	c := epoch
 	return c.append(nil, int64(t)), nil
 }
 
