@@ -9,6 +9,7 @@
 package jsonl
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
-	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report"
 	"github.com/lastack/lastack/report/diagnose"
 )
@@ -30,7 +30,8 @@ const Schema = "lastack/1"
 // Meta, Write for the flows, and End. It is a report.FlowWriter.
 type Stream struct {
 	w      io.Writer
-	enc    *json.Encoder
+	ready  bytes.Buffer  // lines that w has not got yet; none between the calls
+	enc    *json.Encoder // to ready
 	err    error
 	raised map[string]struct{} // provisional findings that were written
 }
@@ -38,15 +39,48 @@ type Stream struct {
 // New makes a stream. Its methods return the first error of writing to w.
 func New(w io.Writer) *Stream {
 	s := &Stream{w: w, raised: map[string]struct{}{}}
-	s.enc = json.NewEncoder(w)
+	s.enc = json.NewEncoder(&s.ready)
 	s.enc.SetEscapeHTML(false)
 	return s
 }
 
+// readyBytes is how much is gathered before it is written.
+const readyBytes = 64 << 10
+
+// line is room for a line to add.
+func (s *Stream) line() line { return s.ready.AvailableBuffer() }
+
+// add adds a line.
+func (s *Stream) add(b line) {
+	s.ready.Write(b)
+	s.spill()
+}
+
+// put adds the line that encoding/json makes.
 func (s *Stream) put(v any) {
-	if s.err == nil {
-		s.err = s.enc.Encode(v)
+	if s.err != nil {
+		return
 	}
+	if err := s.enc.Encode(v); err != nil && s.flush() == nil {
+		s.err = err
+	}
+	s.spill()
+}
+
+// spill writes what is ready when it is much.
+func (s *Stream) spill() {
+	if s.ready.Len() >= readyBytes {
+		s.flush()
+	}
+}
+
+// flush writes what is ready, and returns the first error of all.
+func (s *Stream) flush() error {
+	if s.err == nil && s.ready.Len() > 0 {
+		_, s.err = s.w.Write(s.ready.Bytes())
+	}
+	s.ready.Reset()
+	return s.err
 }
 
 // Meta writes the first line.
@@ -62,7 +96,7 @@ func (s *Stream) Meta(m report.Meta, sources []report.Source) error {
 		out.Sources = append(out.Sources, MetaSource{src.Name, src.Format})
 	}
 	s.put(out)
-	return s.err
+	return s.flush()
 }
 
 // AppendFlow appends the line of a flow.
@@ -83,11 +117,12 @@ func (s *Stream) Flush() error { return s.err }
 
 // End writes what follows the flows.
 func (s *Stream) End(r *report.Report) error {
+	c := epoch
 	for i := range r.Findings {
-		s.put(finding(&r.Findings[i]))
+		s.add(s.line().finding(&r.Findings[i], false, &c))
 	}
 	for i := range r.Groups {
-		s.put(group(&r.Groups[i]))
+		s.add(s.line().group(&r.Groups[i], &c))
 	}
 	s.states(r)
 	for i := range r.Ports {
@@ -98,7 +133,7 @@ func (s *Stream) End(r *report.Report) error {
 	}
 	s.put(health(r))
 	s.put(summary(r))
-	return s.err
+	return s.flush()
 }
 
 // AsOf writes the states, health and summary of a snapshot.
@@ -106,7 +141,7 @@ func (s *Stream) AsOf(r *report.Report) error {
 	s.states(r)
 	s.put(health(r))
 	s.put(summary(r))
-	return s.err
+	return s.flush()
 }
 
 // maxRaised bounds the memory of what was raised; beyond it, live findings are
@@ -116,6 +151,7 @@ const maxRaised = 1 << 17
 // Raise writes the findings of a snapshot that have not been written yet, as
 // provisional.
 func (s *Stream) Raise(r *report.Report) error {
+	c := epoch
 	for i := range r.Findings {
 		d := &r.Findings[i]
 		k := d.Rule + " " + id(d.Flow) + " " + d.Who.String()
@@ -126,11 +162,9 @@ func (s *Stream) Raise(r *report.Report) error {
 			continue
 		}
 		s.raised[k] = struct{}{}
-		out := finding(d)
-		out.Provisional = true
-		s.put(out)
+		s.add(s.line().finding(d, true, &c))
 	}
-	return s.err
+	return s.flush()
 }
 
 func (s *Stream) states(r *report.Report) {
@@ -149,68 +183,6 @@ func known(t int64, is bool) *Time {
 }
 
 func asOf(r *report.Report) *Time { return known(r.AsOf, r.AsOf != 0) }
-
-func ids(flows []tcp.PacketRef) []string {
-	out := make([]string, len(flows))
-	for i, f := range flows {
-		out[i] = id(f)
-	}
-	return out
-}
-
-func finding(d *diagnose.Finding) Finding {
-	out := Finding{
-		Type: "finding", Rule: d.Rule, Severity: Severity(d.Severity.String()),
-		Confidence: Confidence(d.Confidence.String()), Who: Who(d.Who.String()), Time: Time(d.Time),
-		Censored: d.Censored, Verdict: d.Verdict, Evidence: []Evidence{}, Wireshark: d.Wireshark,
-		LoweredBy: qualities(d.LoweredBy),
-	}
-	if d.Duration != 0 {
-		out.Duration = &d.Duration
-	}
-	switch {
-	case d.Flow != 0:
-		out.Flow = id(d.Flow)
-	default:
-		out.Flows = ids(d.Flows)
-		if d.Service.IsValid() {
-			out.Service = d.Service.String()
-		} else if d.Client.IsValid() {
-			out.Host = d.Client.Addr().String()
-		}
-	}
-	for _, e := range d.Evidence {
-		out.Evidence = append(out.Evidence, Evidence{
-			Packet: packet(e.Ref), Time: Time(e.At), Endpoint: endpoint(e.Side, report.ClientSide(d)), What: e.What,
-		})
-	}
-	return out
-}
-
-func qualities(q reassembly.Quality) []QualityName {
-	var out []QualityName
-	for _, name := range q.Names() {
-		out = append(out, QualityName(name))
-	}
-	return out
-}
-
-func group(g *report.Group) Group {
-	out := Group{
-		Type: "group", Rule: g.Rule, Severity: Severity(g.Severity.String()),
-		Confidence: Confidence(g.Confidence.String()), Who: Who(g.Who.String()), Count: g.Count,
-		Flows: ids(g.Flows), First: Time(g.First), Last: Time(g.Last), Verdict: g.Verdict,
-		Longest: g.Longest, StillOpen: g.StillOpen, Oldest: g.Oldest, Remarks: g.Remarks,
-	}
-	out.Clients, _ = g.Clients()
-	if p := g.Pace; p != nil {
-		out.PerMinuteFirst, out.PerMinuteLast = &p.First, &p.Last
-	}
-	if g.Service.IsValid() {
-		out.Service = g.Service.String()
-	}
-	return out
-}
 
 func states(s *report.States, at *Time) States {
 	return States{
