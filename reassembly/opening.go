@@ -1,6 +1,9 @@
 package reassembly
 
-import "github.com/lastack/lastack/reassembly/tcp"
+import (
+	"github.com/lastack/lastack/fsm"
+	"github.com/lastack/lastack/reassembly/tcp"
+)
 
 // opening is a flow of which one SYN was seen and nothing else: what of that
 // segment matters, in 64 octets. The next segment makes an entry of it, by
@@ -51,12 +54,38 @@ func (t *Table) unfold(i, n uint32) {
 		Kind: tcp.KindTCP, Quality: o.quality, WScale: o.wscale, TTL: o.ttl,
 	}
 	t.begin(n, &s, o.key, o.wide, 1)
-	t.apply(n, &s, false)
+	if o.payload == 0 && o.ack == 0 && o.at > 0 {
+		t.firstSYN(t.entries.get(n), &s)
+	} else {
+		t.apply(n, &s, false)
+	}
 	for _, d := range [...]Doubt{Unwatched, Leapt} {
 		if o.doubts&uint8(d) != 0 {
 			t.entries.get(n).bits |= d.bit()
 		}
 	}
+}
+
+// firstSYN is apply for an ordinary SYN that begins a flow.
+func (t *Table) firstSYN(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	d.lastAt, d.lastRef, d.ttl, d.packets, d.syn = s.At, s.Ref, s.TTL, 1, 1
+	d.startAt(s)
+	d.bits |= sentSYN
+	if s.Options&tcp.OptTimestamps != 0 {
+		d.tsval, d.tsecr = s.TSVal, s.TSEcr
+		d.bits |= hasTS
+	}
+	e.client, e.role = s.From, RoleSYN
+	e.bits |= flowSYN
+	if s.Quality&tcp.Snapped != 0 {
+		e.bits |= flowSnapped
+	}
+	if e.compat != 0 {
+		t.compats.get(e.compat).Observe(s)
+	}
+	t.move(e, s.From, fsm.SendSYN, fsm.Seen, s)
+	t.tentative(e, s)
 }
 
 // promote puts an entry in the place of opening i, because a second segment
