@@ -54,7 +54,7 @@ func (t *Table) unfold(i, n uint32) {
 		Kind: tcp.KindTCP, Quality: o.quality, WScale: o.wscale, TTL: o.ttl,
 	}
 	t.begin(n, &s, o.key, o.wide, 1)
-	if o.payload == 0 && o.ack == 0 && o.at > 0 {
+	if o.ack == 0 && o.at > 0 {
 		t.firstSYN(t.entries.get(n), &s)
 	} else {
 		t.apply(n, &s, false)
