@@ -60,14 +60,26 @@ func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	n := newFinding(f, ServerHost, Certain, syn, rst)
-	again := ""
-	if tries := f.Endpoint(f.Client).SYN - f.Endpoint(f.Client).Duplicates; tries > 1 && tries < 1<<16 {
-		again = fmt.Sprintf(", and so did the client's %d attempts in all", tries)
+	tries := f.Endpoint(f.Client).SYN - f.Endpoint(f.Client).Duplicates
+	if tries > 1 && tries < 1<<16 {
 		n.Duration = f.End - f.Start
+	} else {
+		tries = 1
 	}
-	n.Verdict = fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
-		f.Addr(f.Server()), Span(rst.At-h.FirstSYN), again)
+	n.say = refusedWords(f, rst.At-h.FirstSYN, tries)
 	if n.rests(f, onPackets) {
 		emit(n)
+	}
+}
+
+// refusedWords tells of the first of so many attempts that was refused so soon.
+func refusedWords(f *reassembly.Flow, after int64, tries uint64) func() string {
+	return func() string {
+		again := ""
+		if tries > 1 {
+			again = fmt.Sprintf(", and so did the client's %d attempts in all", tries)
+		}
+		return fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
+			f.Addr(f.Server()), Span(after), again)
 	}
 }

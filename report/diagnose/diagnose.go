@@ -75,6 +75,7 @@ type Evidence struct {
 	Ref  tcp.PacketRef
 	At   int64    // ns since 1970 UTC
 	Side tcp.Side // its sender
+	says wording  // makes What, where that is put off until Dress
 	What string   // "the server's FIN, sequence 413"
 }
 
@@ -105,15 +106,18 @@ type Finding struct {
 }
 
 // Dress adds what only readers need, and what takes longer to write than to
-// find: the display filter, and the verdict where its rule put it off. f is the
-// flow of the finding, which is still valid. In a flood one finding in thousands
-// is ever read.
+// find: the display filter, and the verdict and the words of the evidence where
+// the rule put them off. f is the flow of the finding, which is still valid. In a
+// flood one finding in thousands is ever read.
 func (d *Finding) Dress(f *reassembly.Flow) {
 	if d.Wireshark == "" {
 		d.Wireshark = displayFilter(f)
 	}
 	if d.say != nil {
 		d.Verdict, d.say = d.say(), nil
+	}
+	for i := range d.Evidence {
+		d.Evidence[i].say(f)
 	}
 }
 
