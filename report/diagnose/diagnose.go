@@ -133,11 +133,13 @@ type Context struct {
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding
-	service place    // of the flow that the collectors are shown
-	pair    place    // and of its client
-	lately  *portion // of the service
-	shown   Shown    // of all flows, once there are no more
-	collect func(Finding)
+	service place // of the flow that the collectors are shown
+	pair    place // and of its client
+	// serviceHosts and pairHosts are what the hosts of these add to their hashes.
+	serviceHosts, pairHosts uint64
+	lately                  *portion // of the service
+	shown                   Shown    // of all flows, once there are no more
+	collect                 func(Finding)
 }
 
 // Rule looks for one phenomenon.

@@ -80,13 +80,20 @@ func (p *Patterns) add(c *Context, f *reassembly.Flow) {
 	if len(p.adding) == 0 {
 		return
 	}
-	c.service = serviceOf(f)
-	c.pair = c.service
-	c.pair.host = addressOf(f, f.Client)
-	c.lately = p.portionOf(&c.service, f)
+	c.locate(f)
+	c.lately = p.portionOf(c, f)
 	for _, col := range p.adding {
 		col.Add(c, f)
 	}
+}
+
+// locate notes the places of a flow.
+func (c *Context) locate(f *reassembly.Flow) {
+	for _, k := range [...]*place{&c.service, &c.pair} {
+		k.service, k.port, k.tag = addressOf(f, f.Server()), portOf(f, f.Server()), f.Tuple.Tag
+	}
+	c.pair.host = addressOf(f, f.Client)
+	c.serviceHosts, c.pairHosts = c.service.hosts(), c.pair.hosts()
 }
 
 // whole is the same with nothing in portions.

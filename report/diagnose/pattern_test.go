@@ -70,11 +70,13 @@ func (s *stays) only(end int64) (l load) {
 	return l
 }
 
+func (s *stays) remember(x *stay) { s.add(&x.place, x.hosts(), x.side, x.tenure) }
+
 func randomStays(rng *rand.Rand, n int, over int64) []stay {
 	out := make([]stay, n)
 	for i := range out {
 		open := int64(1e18) + rng.Int64N(over)
-		out[i] = stay{place: place{port: 80}, open: open, gone: open + 1 + rng.Int64N(20e9)}
+		out[i] = stay{place{port: 80}, tenure{open: open, gone: open + 1 + rng.Int64N(20e9)}}
 		if rng.IntN(4) > 0 {
 			out[i].wait = out[i].gone
 			out[i].gone += 60e9
@@ -90,7 +92,7 @@ func TestStaysAreExact(t *testing.T) {
 		all := randomStays(rng, 1+rng.IntN(300), 1+rng.Int64N(300e9))
 		var s stays
 		for _, x := range all {
-			s.add(&x)
+			s.remember(&x)
 		}
 		l := s.only(int64(2e18))
 		if wait, use := slowPeaks(all); l.peakWait != wait || l.peakUse != use {
@@ -108,9 +110,9 @@ func TestFoldedStays(t *testing.T) {
 	var s, half stays
 	for i, x := range all {
 		if i%2 == 0 {
-			s.add(&x)
+			s.remember(&x)
 		} else {
-			half.add(&x)
+			half.remember(&x)
 		}
 		if len(s.recent) > recentStays {
 			t.Fatalf("%d stays are remembered", len(s.recent))
@@ -135,7 +137,7 @@ func TestExhaustedIn(t *testing.T) {
 	var all stays
 	for i := range int64(300) { // ten per second for thirty seconds
 		at := 1e18 + i*100e6
-		all.add(&stay{place: place{port: 80}, open: at, wait: at + 1, gone: at + 1 + twoMSL})
+		all.remember(&stay{place{port: 80}, tenure{open: at, wait: at + 1, gone: at + 1 + twoMSL}})
 	}
 	end := int64(1e18 + 30e9)
 	l := all.only(end)

@@ -9,10 +9,15 @@ import (
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// stay is one connection of a place: open from open, in TIME_WAIT from wait
-// (0: never) and gone at gone.
+// stay is one connection of a place.
 type stay struct {
 	place
+	tenure
+}
+
+// tenure is how long a connection took a socket: open from open, in TIME_WAIT
+// from wait (0: never) and gone at gone.
+type tenure struct {
 	open, wait, gone int64
 	flow, entered    tcp.PacketRef // the packet that took it into TIME_WAIT, if it did,
 	by               part          // and its sender, as a role
@@ -39,6 +44,7 @@ const (
 // any time.
 type stays struct {
 	recent []stay
+	hashes []uint64 // of their places
 	old    sketch[window, *window]
 	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
 	order  []uint64                    // of settle, kept for its memory
@@ -62,11 +68,22 @@ func (w *window) merge(o *window) {
 
 func (w *window) reset() { *w = window{} }
 
-func (s *stays) add(x *stay) {
-	if len(s.recent) >= recentStays {
+// add remembers a stay at k, but on that side. The place is written where it
+// stays: this is done for each flow, and copies would cost more than the rest.
+func (s *stays) add(k *place, hosts uint64, side part, x tenure) {
+	n := len(s.recent)
+	if n >= recentStays {
 		s.settle()
+		n = 0
 	}
-	s.recent = append(s.recent, *x)
+	if n == cap(s.recent) {
+		s.recent, s.hashes = slices.Grow(s.recent, max(n, 16)), slices.Grow(s.hashes, max(n, 16))
+	}
+	s.recent = s.recent[:n+1]
+	y := &s.recent[n]
+	y.place, y.tenure = *k, x
+	y.side = side
+	s.hashes = append(s.hashes, y.hashOn(hosts))
 }
 
 // settle counts what is remembered one by one at moments instead. Places with
@@ -92,7 +109,7 @@ func (s *stays) settle() {
 		}
 		from = to
 	}
-	s.recent = s.recent[:0]
+	s.recent, s.hashes = s.recent[:0], s.hashes[:0]
 }
 
 // settleBits number the recent stays, also those of many merged judges.
@@ -106,8 +123,7 @@ func (s *stays) shared() []uint64 {
 	const few = 13        // bits: four times as many places as there are stays
 	var n [1 << few]uint8 // stays of those
 	order := s.order[:0]
-	for i := range s.recent {
-		h := s.recent[i].place.hash()
+	for i, h := range s.hashes {
 		order = append(order, h>>settleBits<<settleBits|uint64(i))
 		n[h>>(64-few)] = min(n[h>>(64-few)]+1, keptStays)
 	}
@@ -157,7 +173,7 @@ func (s *stays) fold(x *stay) {
 func moment(t int64) int64 { return max(0, (t+momentNS-1)/momentNS) }
 
 func (s *stays) merge(o *stays) {
-	s.recent = append(s.recent, o.recent...)
+	s.recent, s.hashes = append(s.recent, o.recent...), append(s.hashes, o.hashes...)
 	s.old.merge(&o.old)
 	s.flows.merge(&o.flows)
 }
@@ -384,7 +400,7 @@ func (l *load) exhaustedIn(capacity uint64, end, twoMSL int64) int64 {
 // stayOf is how long a connection took a socket of one of its sides, or false
 // when it was never open. A side that may still be open counts as such until
 // the flow's end.
-func stayOf(f *reassembly.Flow, s tcp.Side) (x stay, ok bool) {
+func stayOf(f *reassembly.Flow, s tcp.Side) (x tenure, ok bool) {
 	switch f.Handshake.Outcome {
 	case reassembly.Complete, reassembly.Simultaneous, reassembly.Unseen:
 	default:

@@ -154,7 +154,7 @@ func leaks(c *Context, f *reassembly.Flow) (s tcp.Side, at int64, ok bool) {
 func onsetPlace(f *reassembly.Flow, side tcp.Side) place {
 	k := place{host: addressOf(f, side), service: addressOf(f, side.Other()), side: roleSide(f, side), tag: f.Tuple.Tag}
 	if side == f.Client {
-		k.port = f.Addr(f.Server()).Port()
+		k.port = portOf(f, f.Server())
 	}
 	return k
 }
