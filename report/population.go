@@ -105,7 +105,7 @@ func (p *population) add(f *reassembly.Flow) {
 		}
 	}
 	if f.Handshake.SYNACKRef != 0 && f.Handshake.Outcome != reassembly.Simultaneous {
-		p.listen(listener{sideAddress(&f.Tuple, f.Server()), f.Addr(f.Server()).Port()}, f.Handshake.SYNACK)
+		p.listen(listener{sideAddress(&f.Tuple, f.Server()), sidePort(&f.Tuple, f.Server())}, f.Handshake.SYNACK)
 	}
 }
 
@@ -161,6 +161,13 @@ func sideAddress(t *tcp.Tuple, s tcp.Side) address {
 		return t.AddrB
 	}
 	return t.AddrA
+}
+
+func sidePort(t *tcp.Tuple, s tcp.Side) uint16 {
+	if s == tcp.SideB {
+		return t.PortB
+	}
+	return t.PortA
 }
 
 func (p *population) socket(host address, st fsm.State, sure shade) {

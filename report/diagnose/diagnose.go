@@ -130,6 +130,7 @@ type Context struct {
 
 	rules   []Rule    // those that checks were made of
 	checks  []check   // in the order of rules
+	needs   signs     // of any of them
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding

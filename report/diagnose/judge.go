@@ -17,15 +17,29 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	if shows&signReset != 0 {
 		c.reset = kindOfReset(c, f)
 	}
+	if c.needs&shows != 0 {
+		c.ask(f, shows)
+	}
+	if c.Patterns != nil {
+		c.Patterns.add(c, f)
+	}
+	if len(c.found) > 0 {
+		c.pass(rules, f, emit)
+	}
+}
+
+// ask runs the rules that need one of the signs.
+func (c *Context) ask(f *reassembly.Flow, shows signs) {
 	for i := range c.checks {
 		if x := &c.checks[i]; x.needs&shows != 0 {
 			c.judging = x.rule
 			x.rule.Check(c, f, c.collect)
 		}
 	}
-	if c.Patterns != nil {
-		c.Patterns.add(c, f)
-	}
+}
+
+// pass emits what was found on a flow, and forgets it.
+func (c *Context) pass(rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	for i := range c.found {
 		if f.Ended == reassembly.EndEvicted {
 			c.found[i].Censored = false // it went on unwatched, and may have ended
@@ -52,7 +66,7 @@ func (c *Context) prepare(rules []Rule) {
 	if len(rules) == len(c.rules) && (len(rules) == 0 || &rules[0] == &c.rules[0]) {
 		return
 	}
-	c.rules, c.checks, c.collect = rules, nil, c.take
+	c.rules, c.checks, c.needs, c.collect = rules, nil, 0, c.take
 	for i := range rules {
 		if r := &rules[i]; r.Check != nil {
 			x := check{r.needs, r}
@@ -60,6 +74,7 @@ func (c *Context) prepare(rules []Rule) {
 				x.needs = signAny
 			}
 			c.checks = append(c.checks, x)
+			c.needs |= x.needs
 		}
 	}
 }

@@ -223,9 +223,9 @@ type sighting struct {
 	flow     tcp.PacketRef
 	at       int64 // of the packet that shows it
 	ref      tcp.PacketRef
-	side     part
 	since    int64 // of the packet before, if it takes two
 	sinceRef tcp.PacketRef
+	side     part // of ref
 	sinceBy  part
 }
 
@@ -243,15 +243,23 @@ const (
 type sightings []sighting
 
 func (s *sightings) add(x sighting) {
-	if n := len(*s); n == flowsNamed && (*s)[n-1].compare(x) < 0 {
+	n := len(*s)
+	switch {
+	case n == 0:
+		*s = append(*s, x) // more often than not the only one
+		return
+	case (*s)[n-1].compare(x) >= 0:
+	case n == flowsNamed:
+		return
+	default: // most come in order
+		if n == cap(*s) {
+			*s = slices.Grow(*s, min(5*n, flowsNamed)-n)
+		}
+		*s = append(*s, x)
 		return
 	}
 	i, _ := slices.BinarySearchFunc(*s, x, sighting.compare)
-	if i >= flowsNamed {
-		return
-	}
-	*s = slices.Insert(*s, i, x)
-	*s = (*s)[:min(len(*s), flowsNamed)]
+	*s = slices.Insert((*s)[:min(n, flowsNamed-1)], i, x) // the last makes room
 }
 
 func (s *sightings) merge(o sightings) {

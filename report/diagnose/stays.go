@@ -97,19 +97,40 @@ func (s *stays) settle() {
 		for to < len(order) && order[to]>>settleBits == order[from]>>settleBits {
 			to++
 		}
-		for _, o := range order[from:to] {
-			if to-from < keptStays {
-				break
-			}
-			x := &s.recent[o&(1<<settleBits-1)]
-			s.fold(x)
-			if x.wait != 0 {
-				s.flows.at(x.place).add(x.seen())
-			}
+		if to-from >= keptStays {
+			s.foldAll(order[from:to])
 		}
 		from = to
 	}
 	s.recent, s.hashes = s.recent[:0], s.hashes[:0]
+}
+
+// foldAll counts the recent stays with those numbers, which are of one place or,
+// by a chance, of several.
+func (s *stays) foldAll(order []uint64) {
+	var to folding
+	for _, o := range order {
+		x := &s.recent[o&(1<<settleBits-1)]
+		if to.window == nil || x.place != to.key.whole() {
+			to = folding{key: x.place, hosts: x.hosts()}
+		}
+		s.fold(x, &to)
+		if x.wait == 0 {
+			continue
+		}
+		if to.seen == nil {
+			to.seen = s.flows.on(&x.place, to.hosts)
+		}
+		to.seen.add(x.seen())
+	}
+}
+
+// folding is where the stays of a place are counted: the cells found last.
+type folding struct {
+	key    place // of the window
+	hosts  uint64
+	window *window
+	seen   *flowCell
 }
 
 // settleBits number the recent stays, also those of many merged judges.
@@ -145,19 +166,19 @@ func (x *stay) compare(y *stay) int {
 }
 
 // fold counts a stay at the moments that it covers.
-func (s *stays) fold(x *stay) {
+func (s *stays) fold(x *stay, in *folding) {
 	from, to := moment(x.open), moment(x.gone) // of the first that it covers, and of the first after it
 	entered := int64(-1)
 	if x.wait != 0 {
 		entered = moment(x.wait)
 		to = max(to, entered+1) // so that it is counted
 	}
-	k, w := x.place, (*window)(nil)
 	for m := max(from, to-longestStay); m < to; m++ {
-		if k.slot = m / windowSlots; w == nil || m%windowSlots == 0 {
-			w = s.old.at(k)
+		if slot := m / windowSlots; in.window == nil || slot != in.key.slot {
+			in.key.slot = slot
+			in.window = s.old.on(&in.key, in.hosts)
 		}
-		i := m % windowSlots
+		w, i := in.window, m%windowSlots
 		w.use[i]++
 		switch {
 		case entered < 0 || m < entered:

@@ -83,11 +83,11 @@ func (c *timesCell) add(at int64) {
 }
 
 func (c *timesCell) keep(at int64) {
-	i, _ := slices.BinarySearch(c.first, at)
-	if i < flowsNamed {
-		c.first = slices.Insert(c.first, i, at)
-		c.first = c.first[:min(len(c.first), flowsNamed)]
+	if n := len(c.first); n == flowsNamed && c.first[n-1] <= at {
+		return
 	}
+	i, _ := slices.BinarySearch(c.first, at)
+	c.first = slices.Insert(c.first[:min(len(c.first), flowsNamed-1)], i, at) // the last makes room
 }
 
 func (c *timesCell) merge(o *timesCell) {
