@@ -98,13 +98,14 @@ func (j *judge) clone() *judge {
 
 // take judges one flow, which is valid during the call.
 func (j *judge) take(f *reassembly.Flow) {
-	j.sums.add(f)
-	j.people.add(f)
+	j.people.approach(f)
 	j.flow = f
 	if j.blame.confidence != 0 {
 		j.blame = blame{}
 	}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
+	j.people.add(f)
+	j.sums.add(f)
 	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)

@@ -108,6 +108,7 @@ func TestFullQueueAmongMany(t *testing.T) {
 		p := NewPatterns(Rules())
 		c := &Context{Profile: reassembly.Profiles()[0]}
 		for _, f := range flows {
+			p.approach(c, f)
 			p.add(c, f)
 		}
 		p.Clone().Findings(c, int64(1e18)+300e9, func(r *Rule, d Finding) {

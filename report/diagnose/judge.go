@@ -12,6 +12,9 @@ import (
 // which nothing is found.
 func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	c.prepare(rules)
+	if c.Patterns != nil {
+		c.Patterns.approach(c, f)
+	}
 	shows := signsOf(f)
 	c.reset = resetNone
 	if shows&signReset != 0 {

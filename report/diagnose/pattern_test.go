@@ -204,6 +204,7 @@ func TestPatternsAreBounded(t *testing.T) {
 		for k := range f.Ends {
 			f.Ends[k].LastData = 1 + int64(i)*300_000
 		}
+		c.Patterns.approach(c, f)
 		c.Patterns.add(c, f)
 	}
 	for _, col := range c.Patterns.collectors {

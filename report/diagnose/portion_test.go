@@ -74,6 +74,7 @@ func TestPortions(t *testing.T) {
 		}
 		parts := []*Patterns{NewPatterns(rules), NewPatterns(rules), NewPatterns(rules)}
 		for i, f := range flows {
+			parts[i%3].approach(c, f)
 			parts[i%3].add(c, f)
 			if i == 100 {
 				parts[0] = parts[0].Clone()
