@@ -99,7 +99,7 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.Verdict = fmt.Sprintf("%s opened the connection and aborted it with an RST %s later, before either side had sent anything: a health check, or a scan",
 			f.Addr(s), Span(at-f.Handshake.ACK))
 	default:
-		n.say = abortWords(f, at, read)
+		n.say = abortWords(at, read)
 	}
 	if n.rests(f, onPayload) {
 		emit(n)
@@ -107,8 +107,8 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 }
 
 // abortWords tells of an abort at a time, and what the side had read.
-func abortWords(f *reassembly.Flow, at int64, read string) func() string {
-	return func() string {
+func abortWords(at int64, read string) func(*reassembly.Flow, *Finding) string {
+	return func(f *reassembly.Flow, _ *Finding) string {
 		after := ""
 		if !f.Midstream {
 			after = " " + Span(at-f.Start) + " after it opened,"

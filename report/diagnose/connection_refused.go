@@ -60,24 +60,28 @@ func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	n := newFinding(f, ServerHost, Certain, syn, rst)
-	tries := f.Endpoint(f.Client).SYN - f.Endpoint(f.Client).Duplicates
-	if tries > 1 && tries < 1<<16 {
+	if _, again := attempts(f); again {
 		n.Duration = f.End - f.Start
-	} else {
-		tries = 1
 	}
-	n.say = refusedWords(f, rst.At-h.FirstSYN, tries)
+	n.say = refusedWords(rst.At - h.FirstSYN)
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
 }
 
-// refusedWords tells of the first of so many attempts that was refused so soon.
-func refusedWords(f *reassembly.Flow, after int64, tries uint64) func() string {
-	return func() string {
+// attempts is how many SYNs the client sent, and whether those were several.
+func attempts(f *reassembly.Flow) (n uint64, several bool) {
+	d := f.Endpoint(f.Client)
+	n = d.SYN - d.Duplicates
+	return n, n > 1 && n < 1<<16
+}
+
+// refusedWords tells of a SYN that was refused so soon.
+func refusedWords(after int64) func(*reassembly.Flow, *Finding) string {
+	return func(f *reassembly.Flow, _ *Finding) string {
 		again := ""
-		if tries > 1 {
-			again = fmt.Sprintf(", and so did the client's %d attempts in all", tries)
+		if n, several := attempts(f); several {
+			again = fmt.Sprintf(", and so did the client's %d attempts in all", n)
 		}
 		return fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
 			f.Addr(f.Server()), Span(after), again)

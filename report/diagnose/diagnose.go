@@ -102,7 +102,8 @@ type Finding struct {
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
 
-	say func() string // makes the verdict, where that is put off until Dress
+	// say makes the verdict, where that is put off until Dress.
+	say func(f *reassembly.Flow, d *Finding) string
 }
 
 // Dress adds what only readers need, and what takes longer to write than to
@@ -114,7 +115,7 @@ func (d *Finding) Dress(f *reassembly.Flow) {
 		d.Wireshark = displayFilter(f)
 	}
 	if d.say != nil {
-		d.Verdict, d.say = d.say(), nil
+		d.Verdict, d.say = d.say(f, d), nil
 	}
 	for i := range d.Evidence {
 		d.Evidence[i].say(f)
@@ -134,8 +135,9 @@ type Context struct {
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding
-	service place // of the flow that the collectors are shown
-	pair    place // and of its client
+	by      []*Rule // those that found them
+	service place   // of the flow that the collectors are shown
+	pair    place   // and of its client
 	// serviceHosts and pairHosts are what the hosts of these add to their hashes.
 	serviceHosts, pairHosts uint64
 	lately                  *portion // of the service

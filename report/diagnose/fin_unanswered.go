@@ -130,7 +130,9 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	weakenUnanswered(f, s, span, unseen, inferred, &n)
 	if n.rests(f, onSilence) {
 		sure := n.Confidence
-		n.say = func() string { return unansweredVerdict(f, s, span, inferred, sure) }
+		n.say = func(f *reassembly.Flow, d *Finding) string {
+			return unansweredVerdict(f, s, d.Duration, inferred, sure)
+		}
 		emit(n)
 	}
 }

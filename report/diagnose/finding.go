@@ -24,7 +24,13 @@ func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evid
 // prove adds evidence, puts all of it into packet order, and dates the finding.
 func (d *Finding) prove(evidence ...Evidence) {
 	if d.Evidence == nil {
-		d.Evidence = make([]Evidence, 0, len(evidence))
+		n := 0
+		for i := range evidence {
+			if evidence[i].Ref != 0 {
+				n++
+			}
+		}
+		d.Evidence = make([]Evidence, 0, n)
 	}
 	for _, e := range evidence {
 		if e.Ref != 0 && !slices.ContainsFunc(d.Evidence, func(o Evidence) bool { return o.Ref == e.Ref }) {
@@ -48,6 +54,7 @@ const (
 	asACKOfFIN
 	asRST
 	asLastPayload
+	asLastSYN
 )
 
 // say puts the evidence into words, where that was put off.
@@ -61,6 +68,8 @@ func (e *Evidence) say(f *reassembly.Flow) {
 		e.What = rstWords(f)
 	case asLastPayload:
 		e.What = fmt.Sprintf("the %s's payload, %s", role(f, e.Side), octets(f.Endpoint(e.Side).LastDataLen))
+	case asLastSYN:
+		e.What = fmt.Sprintf("its SYN again, the %s", ordinal(len(synTimes(f))))
 	}
 	e.says = asWritten
 }

@@ -27,7 +27,7 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 		c.Patterns.add(c, f)
 	}
 	if len(c.found) > 0 {
-		c.pass(rules, f, emit)
+		c.pass(f, emit)
 	}
 }
 
@@ -42,12 +42,12 @@ func (c *Context) ask(f *reassembly.Flow, shows signs) {
 }
 
 // pass emits what was found on a flow, and forgets it.
-func (c *Context) pass(rules []Rule, f *reassembly.Flow, emit func(Finding)) {
+func (c *Context) pass(f *reassembly.Flow, emit func(Finding)) {
 	for i := range c.found {
 		if f.Ended == reassembly.EndEvicted {
 			c.found[i].Censored = false // it went on unwatched, and may have ended
 		}
-		if !explained(rules, c.found, i) {
+		if !c.explained(i) {
 			if !c.Bare {
 				c.found[i].Dress(f)
 			}
@@ -55,7 +55,7 @@ func (c *Context) pass(rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	clear(c.found)
-	c.found = c.found[:0]
+	c.found, c.by = c.found[:0], c.by[:0]
 }
 
 // check is a rule that is asked about single flows, and what it needs.
@@ -88,17 +88,17 @@ func (c *Context) take(d Finding) {
 	if d.Severity == 0 {
 		d.Severity = c.judging.Severity
 	}
-	c.found = append(c.found, d)
+	c.found, c.by = append(c.found, d), append(c.by, c.judging)
 }
 
 // explained reports whether found[i] is not to be reported: its rule is muted,
 // or the rule of another finding replaces it.
-func explained(rules []Rule, found []Finding, i int) bool {
-	if r := find(rules, found[i].Rule); r.Muted {
+func (c *Context) explained(i int) bool {
+	if c.by[i].Muted {
 		return true
 	}
-	for k := range found {
-		if k != i && slices.Contains(find(rules, found[k].Rule).Replaces, found[i].Rule) {
+	for k, r := range c.by {
+		if k != i && slices.Contains(r.Replaces, c.by[i].ID) {
 			return true
 		}
 	}

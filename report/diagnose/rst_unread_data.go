@@ -104,16 +104,16 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, app(f, s), sure, fin, payload, rstEvidence(f))
 	n.Duration = r.At - payload.At
-	n.say = unreadWords(f, story, n.Duration, size)
+	n.say = unreadWords(story, size)
 	if n.rests(f, onPayload) {
 		emit(n)
 	}
 }
 
-// unreadWords tells the story of a reset so long after payload of that size.
-func unreadWords(f *reassembly.Flow, story string, after int64, size uint32) func() string {
-	return func() string {
+// unreadWords tells the story of a reset after payload of that size.
+func unreadWords(story string, size uint32) func(*reassembly.Flow, *Finding) string {
+	return func(f *reassembly.Flow, d *Finding) string {
 		s := f.Reset.By
-		return fmt.Sprintf("%s "+story, f.Addr(s), Span(after), role(f, s.Other()), octets(size))
+		return fmt.Sprintf("%s "+story, f.Addr(s), Span(d.Duration), role(f, s.Other()), octets(size))
 	}
 }
