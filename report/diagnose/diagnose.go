@@ -129,9 +129,10 @@ type Context struct {
 	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
 	Bare     bool      // Judge leaves it to the caller to Dress what it finds
 
-	rules   []Rule    // those that checks were made of
-	checks  []check   // in the order of rules
-	needs   signs     // of any of them
+	rules   []Rule  // those that checks were made of
+	checks  []check // in the order of rules
+	needs   signs   // of any of them
+	known   [1 << knownBits]known
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding

@@ -20,8 +20,9 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	if shows&signReset != 0 {
 		c.reset = kindOfReset(c, f)
 	}
-	if c.needs&shows != 0 {
-		c.ask(f, shows)
+	for _, r := range c.asked(shows) {
+		c.judging = r
+		r.Check(c, f, c.collect)
 	}
 	if c.Patterns != nil {
 		c.Patterns.add(c, f)
@@ -31,14 +32,30 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	}
 }
 
-// ask runs the rules that need one of the signs.
-func (c *Context) ask(f *reassembly.Flow, shows signs) {
-	for i := range c.checks {
-		if x := &c.checks[i]; x.needs&shows != 0 {
-			c.judging = x.rule
-			x.rule.Check(c, f, c.collect)
+// asked lists the rules that need one of the signs. Few sets of signs are common.
+func (c *Context) asked(shows signs) []*Rule {
+	if c.needs&shows == 0 {
+		return nil
+	}
+	known := &c.known[shows*0x9e3779b97f4a7c15>>(64-knownBits)]
+	if known.shows != shows {
+		known.shows, known.rules = shows, known.rules[:0]
+		for i := range c.checks {
+			if x := &c.checks[i]; x.needs&shows != 0 {
+				known.rules = append(known.rules, x.rule)
+			}
 		}
 	}
+	return known.rules
+}
+
+// knownBits number the sets of signs whose rules are remembered.
+const knownBits = 4
+
+// known is which rules are asked of flows that show some signs.
+type known struct {
+	shows signs
+	rules []*Rule
 }
 
 // pass emits what was found on a flow, and forgets it.
@@ -70,6 +87,7 @@ func (c *Context) prepare(rules []Rule) {
 		return
 	}
 	c.rules, c.checks, c.needs, c.collect = rules, nil, 0, c.take
+	c.known = [1 << knownBits]known{}
 	for i := range rules {
 		if r := &rules[i]; r.Check != nil {
 			x := check{r.needs, r}
