@@ -107,8 +107,8 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 }
 
 // abortWords tells of an abort at a time, and what the side had read.
-func abortWords(at int64, read string) func(*reassembly.Flow, *Finding) string {
-	return func(f *reassembly.Flow, _ *Finding) string {
+func abortWords(at int64, read string) wordsOf {
+	return func(f *reassembly.Flow, _ int64) string {
 		after := ""
 		if !f.Midstream {
 			after = " " + Span(at-f.Start) + " after it opened,"

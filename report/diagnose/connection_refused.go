@@ -77,8 +77,8 @@ func attempts(f *reassembly.Flow) (n uint64, several bool) {
 }
 
 // refusedWords tells of a SYN that was refused so soon.
-func refusedWords(after int64) func(*reassembly.Flow, *Finding) string {
-	return func(f *reassembly.Flow, _ *Finding) string {
+func refusedWords(after int64) wordsOf {
+	return func(f *reassembly.Flow, _ int64) string {
 		again := ""
 		if n, several := attempts(f); several {
 			again = fmt.Sprintf(", and so did the client's %d attempts in all", n)

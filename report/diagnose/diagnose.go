@@ -102,9 +102,12 @@ type Finding struct {
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
 
-	// say makes the verdict, where that is put off until Dress.
-	say func(f *reassembly.Flow, d *Finding) string
+	say wordsOf // makes the verdict, where that is put off until Dress
 }
+
+// wordsOf makes the verdict of a finding that lasted so long. It gets no more of
+// the finding than that, which would have to lie on the heap for it.
+type wordsOf func(f *reassembly.Flow, lasted int64) string
 
 // Dress adds what only readers need, and what takes longer to write than to
 // find: the display filter, and the verdict and the words of the evidence where
@@ -115,7 +118,7 @@ func (d *Finding) Dress(f *reassembly.Flow) {
 		d.Wireshark = displayFilter(f)
 	}
 	if d.say != nil {
-		d.Verdict, d.say = d.say(f, d), nil
+		d.Verdict, d.say = d.say(f, d.Duration), nil
 	}
 	for i := range d.Evidence {
 		d.Evidence[i].say(f)

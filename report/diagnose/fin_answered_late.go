@@ -99,7 +99,7 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), ack, finEvidence(f, o))
 	n.Duration, n.Slot = late, 1+delaySlot(late)
-	n.say = func(f *reassembly.Flow, d *Finding) string { return lateWords(f, s, seen, d.Duration) }
+	n.say = func(f *reassembly.Flow, late int64) string { return lateWords(f, s, seen, late) }
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}

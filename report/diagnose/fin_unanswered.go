@@ -130,9 +130,7 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	weakenUnanswered(f, s, span, unseen, inferred, &n)
 	if n.rests(f, onSilence) {
 		sure := n.Confidence
-		n.say = func(f *reassembly.Flow, d *Finding) string {
-			return unansweredVerdict(f, s, d.Duration, inferred, sure)
-		}
+		n.say = func(f *reassembly.Flow, span int64) string { return unansweredVerdict(f, s, span, inferred, sure) }
 		emit(n)
 	}
 }

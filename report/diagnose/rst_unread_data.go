@@ -111,9 +111,9 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 }
 
 // unreadWords tells the story of a reset after payload of that size.
-func unreadWords(story string, size uint32) func(*reassembly.Flow, *Finding) string {
-	return func(f *reassembly.Flow, d *Finding) string {
+func unreadWords(story string, size uint32) wordsOf {
+	return func(f *reassembly.Flow, after int64) string {
 		s := f.Reset.By
-		return fmt.Sprintf("%s "+story, f.Addr(s), Span(d.Duration), role(f, s.Other()), octets(size))
+		return fmt.Sprintf("%s "+story, f.Addr(s), Span(after), role(f, s.Other()), octets(size))
 	}
 }

@@ -117,8 +117,8 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 }
 
 // silenceWords is the verdict on SYNs that nothing answered.
-func silenceWords(f *reassembly.Flow, d *Finding) string {
-	at, span := synTimes(f), d.Duration
+func silenceWords(f *reassembly.Flow, span int64) string {
+	at := synTimes(f)
 	if len(at) == 1 {
 		return fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, a client that gave up at once, or an answer that was not captured",
 			f.Addr(f.Server()), Span(span))
