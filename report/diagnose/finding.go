@@ -37,6 +37,10 @@ func (d *Finding) prove(evidence ...Evidence) {
 			d.Evidence = append(d.Evidence, e)
 		}
 	}
+	if len(d.Evidence) == 1 {
+		d.Time = d.Evidence[0].At
+		return
+	}
 	slices.SortFunc(d.Evidence, func(a, b Evidence) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Ref, b.Ref))
 	})

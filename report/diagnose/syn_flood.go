@@ -146,12 +146,30 @@ func (s *halfOpens) gather(k place, hosts uint64, x *portion, letGo bool) {
 
 // sourceHash spreads addresses (FNV-1a and a final mix).
 func sourceHash(a [16]byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range a {
-		h = (h ^ uint64(b)) * 1099511628211
+	var h uint64
+	if [12]byte(a[:12]) == mappedIPv4 {
+		h = fnv(mappedIPv4Hash, a[12:])
+	} else {
+		h = fnv(fnvBasis, a[:])
 	}
 	h ^= h >> 32
 	return h * 0x9e3779b97f4a7c15 >> 20
+}
+
+const fnvBasis = uint64(14695981039346656037)
+
+// mappedIPv4 begins all addresses of IPv4, which most are.
+var (
+	mappedIPv4     = [12]byte{10: 0xff, 11: 0xff}
+	mappedIPv4Hash = fnv(fnvBasis, mappedIPv4[:])
+)
+
+// fnv is the FNV-1a hash h, continued over b.
+func fnv(h uint64, b []byte) uint64 {
+	for _, x := range b {
+		h = (h ^ uint64(x)) * 1099511628211
+	}
+	return h
 }
 
 // Merge adds another collector's counts.
