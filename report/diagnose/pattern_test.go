@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly"
@@ -225,6 +226,24 @@ func TestPatternsAreBounded(t *testing.T) {
 		}
 		if n > sketchPlaces {
 			t.Errorf("%T holds %d places", col, n)
+		}
+	}
+}
+
+// The weight in the middle is that of a sorted list, whether weights are small.
+func TestMiddle(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	for _, most := range []uint64{2, 200, 300, 1 << 40} {
+		for n := 1; n < 200; n++ {
+			weights := make([]uint64, n)
+			for i := range weights {
+				weights[i] = rng.Uint64N(most)
+			}
+			have := middle(weights)
+			slices.Sort(weights)
+			if want := weights[n/2]; have != want {
+				t.Fatalf("%d of %v", have, weights)
+			}
 		}
 	}
 }
