@@ -127,7 +127,7 @@ func run(t *testing.T, segments []tcp.Segment, o report.Options, snapshots ...in
 }
 
 var same = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}), cmpopts.EquateEmpty(),
-	cmpopts.IgnoreUnexported(reassembly.Flow{}, diagnose.Finding{}),
+	cmpopts.IgnoreUnexported(reassembly.Flow{}, diagnose.Finding{}, diagnose.Evidence{}),
 	cmp.Exporter(func(t reflect.Type) bool { return strings.HasSuffix(t.PkgPath(), "/report") })}
 
 // The report and the order of the flows depend neither on the threads nor on

@@ -205,12 +205,11 @@ func (s *groups) find(k groupKey, time int64) *group {
 
 // name keeps the flow among the first that the group names.
 func (g *group) name(f flowAt) {
-	if len(g.ids) == groupFlows && f.compare(g.ids[groupFlows-1]) > 0 {
+	if len(g.ids) == groupFlows && f.compare(g.ids[groupFlows-1]) >= 0 {
 		return
 	}
 	i, _ := slices.BinarySearchFunc(g.ids, f, flowAt.compare)
-	g.ids = slices.Insert(g.ids, i, f)
-	g.ids = g.ids[:min(len(g.ids), groupFlows)]
+	g.ids = slices.Insert(g.ids[:min(len(g.ids), groupFlows-1)], i, f) // the last makes room
 }
 
 // keep lists the finding if it may be among those that are listed. A list grows

@@ -98,13 +98,14 @@ func (j *judge) clone() *judge {
 
 // take judges one flow, which is valid during the call.
 func (j *judge) take(f *reassembly.Flow) {
-	j.sums.add(f)
-	j.people.add(f)
+	j.people.approach(f)
 	j.flow = f
 	if j.blame.confidence != 0 {
 		j.blame = blame{}
 	}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
+	j.people.add(f)
+	j.sums.add(f)
 	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
@@ -127,15 +128,12 @@ func (j *judge) found(d diagnose.Finding) {
 	}
 	b := j.of(&d)
 	var flow *reassembly.Flow
-	if b.dressed == 0 || r.worse(b.rank) {
+	if b.rank.severity == 0 || r.worse(b.rank) {
 		b.rank = r
 		flow = j.flow.Clone()
 	}
-	if flow != nil || b.kept && (j.opt.AllFindings || b.listed(d.Time)) {
+	if listed := b.kept && (j.opt.AllFindings || b.lists(d.Time)); listed || flow != nil {
 		d.Dress(j.flow)
-		if b.dressed++; b.dressed <= groupFindings {
-			b.latest = max(b.latest, d.Time)
-		}
 	}
 	j.out.finds = append(j.out.finds, found{d, flow})
 }
@@ -160,16 +158,38 @@ func (j *judge) of(d *diagnose.Finding) *best {
 
 // best is what was sent on of a group so far.
 type best struct {
-	key     groupKey
-	kept    bool // its findings are kept one by one, and may be read
-	rank    rank // of the worst
-	dressed int
-	latest  int64 // time of the first groupFindings of those
+	key   groupKey
+	kept  bool    // its findings are kept one by one, and may be read
+	rank  rank    // of the worst
+	times []int64 // of the first groupFindings, a heap with the latest on top
 }
 
-// listed reports whether a finding of that time may be one of the first of its
-// group, which are listed.
-func (b *best) listed(time int64) bool { return b.dressed < groupFindings || time <= b.latest }
+// lists reports whether a finding of that time may be one of the first of its
+// group, which are listed, and counts it with them.
+func (b *best) lists(time int64) bool {
+	n := len(b.times)
+	switch {
+	case n < groupFindings:
+		b.times = append(b.times, time)
+		for i := n; i > 0 && b.times[(i-1)/2] < b.times[i]; i = (i - 1) / 2 {
+			b.times[i], b.times[(i-1)/2] = b.times[(i-1)/2], b.times[i]
+		}
+		return true
+	case time > b.times[0]:
+		return false
+	}
+	b.times[0] = time
+	for i, k := 0, 1; k < n; i, k = k, 2*k+1 {
+		if k+1 < n && b.times[k] < b.times[k+1] {
+			k++
+		}
+		if b.times[i] >= b.times[k] {
+			break
+		}
+		b.times[i], b.times[k] = b.times[k], b.times[i]
+	}
+	return true
+}
 
 // bestKept bounds judge.best.
 const bestKept = 1 << 12

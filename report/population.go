@@ -32,6 +32,9 @@ type population struct {
 	hosts     register[address, headcount]
 	listeners register[listener, int64] // when the first SYN-ACK was seen
 	seed      uint64                    // of their hashes; 0 before the first
+	server    listener                  // of the flow that was approached,
+	hashed    uint64                    // and its hash
+	touched   mark                      // means nothing: see approach
 	// manyHosts and manyListeners report that there were more than are kept.
 	// Then no host's own line is told, and they are counted no further.
 	manyHosts, manyListeners bool
@@ -94,7 +97,16 @@ type listener struct {
 	port uint16
 }
 
-// add counts a finalised flow's endpoints. Those that are CLOSED at the instant
+// approach looks at where the server of a flow is found that add will count,
+// without waiting for it: it comes from memory while the flow is judged.
+func (p *population) approach(f *reassembly.Flow) {
+	s := f.Server()
+	p.server = listener{sideAddress(&f.Tuple, s), sidePort(&f.Tuple, s)}
+	p.hashed = p.hash(&p.server.addr, p.server.port)
+	p.touched += p.listeners.near(p.hashed)
+}
+
+// add counts a finalised flow's endpoints, which was approached. Those that are CLOSED at the instant
 // count nothing, and those of a flow that was judged early count until then:
 // nobody watched what became of them, and if they speak again they are a new flow.
 func (p *population) add(f *reassembly.Flow) {
@@ -105,7 +117,7 @@ func (p *population) add(f *reassembly.Flow) {
 		}
 	}
 	if f.Handshake.SYNACKRef != 0 && f.Handshake.Outcome != reassembly.Simultaneous {
-		p.listen(listener{sideAddress(&f.Tuple, f.Server()), f.Addr(f.Server()).Port()}, f.Handshake.SYNACK)
+		p.listen(f.Handshake.SYNACK)
 	}
 }
 
@@ -163,6 +175,13 @@ func sideAddress(t *tcp.Tuple, s tcp.Side) address {
 	return t.AddrA
 }
 
+func sidePort(t *tcp.Tuple, s tcp.Side) uint16 {
+	if s == tcp.SideB {
+		return t.PortB
+	}
+	return t.PortA
+}
+
 func (p *population) socket(host address, st fsm.State, sure shade) {
 	p.total.add(st, sure)
 	if p.manyHosts || p.manyListeners {
@@ -180,9 +199,9 @@ func (p *population) socket(host address, st fsm.State, sure shade) {
 	counts.add(st, sure)
 }
 
-func (p *population) listen(l listener, at int64) {
-	hash := p.hash(&l.addr, l.port)
-	if first := p.listeners.get(&l, hash); first != nil {
+// listen notes that the server answered a SYN at a time.
+func (p *population) listen(at int64) {
+	if first := p.listeners.get(&p.server, p.hashed); first != nil {
 		*first = min(*first, at)
 		return
 	}
@@ -190,7 +209,7 @@ func (p *population) listen(l listener, at int64) {
 		p.manyListeners = true
 		return
 	}
-	*p.listeners.put(&l, hash) = at
+	*p.listeners.put(&p.server, p.hashed) = at
 }
 
 // hash is that of an address and a port.

@@ -24,6 +24,7 @@ func between(a, b int, client, server fsm.State) *reassembly.Flow {
 func judgesOf(flows ...*reassembly.Flow) []*judge {
 	judges := []*judge{{}, {}}
 	for i, f := range flows {
+		judges[i%2].people.approach(f)
 		judges[i%2].people.add(f)
 	}
 	return judges

@@ -30,6 +30,15 @@ func (m mark) home(mask int) int { return int(m>>1) & mask }
 
 const minRegister = 16
 
+// near is what lies where the search for a key begins. It tells nothing, and
+// brings that into the cache.
+func (r *register[K, V]) near(hash uint64) mark {
+	if r.count == 0 {
+		return 0
+	}
+	return r.slots[markOf(hash).home(len(r.slots)-1)].mark
+}
+
 // get is the value of a key until the next put, nil if there is none.
 func (r *register[K, V]) get(k *K, hash uint64) *V {
 	if r.count == 0 {

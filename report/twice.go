@@ -16,8 +16,16 @@ import (
 // smallest hashes, so that memory is bounded and the sample is the same however
 // the flows were divided. The zero value is empty.
 type twice struct {
-	kept []isnPair // a heap, the largest hash on top
-	more bool      // there were others
+	kept []isnPair
+	heap []heapItem // of them, the largest hash on top
+	more bool       // there were others
+}
+
+// heapItem is pair n of those that are kept. It has the hash beside it, so that
+// most pairs are not looked at when another comes.
+type heapItem struct {
+	hash uint64
+	n    int
 }
 
 // isnPair is a flow by its initial sequence numbers.
@@ -62,7 +70,7 @@ func (w *twice) add(f *reassembly.Flow, found *blame) {
 	}
 	c, s := f.Endpoint(f.Client).ISS, f.Endpoint(f.Server()).ISS
 	hash := mix(uint64(c)<<32 | uint64(s))
-	if len(w.kept) == keptPairs && hash > w.kept[0].hash {
+	if len(w.kept) == keptPairs && hash > w.heap[0].hash {
 		w.more = true
 		return
 	}
@@ -78,36 +86,52 @@ func (p *isnPair) compare(o *isnPair) int {
 
 // keep holds the pair if it is among the smallest.
 func (w *twice) keep(p *isnPair) {
-	if len(w.kept) < keptPairs {
+	if n := len(w.kept); n < keptPairs {
 		w.kept = append(w.kept, *p)
-		i := len(w.kept) - 1
-		for up := (i - 1) / 2; i > 0 && w.kept[up].compare(p) < 0; up = (i - 1) / 2 {
-			w.kept[i] = w.kept[up]
-			i = up
-		}
-		w.kept[i] = *p
+		w.heap = append(w.heap, heapItem{})
+		w.rise(heapItem{p.hash, n})
 		return
 	}
-	if w.more = true; p.compare(&w.kept[0]) >= 0 {
-		return
+	if w.more = true; p.compare(&w.kept[w.heap[0].n]) < 0 {
+		w.kept[w.heap[0].n] = *p
+		w.sink(heapItem{p.hash, w.heap[0].n})
 	}
-	i := 0
-	for k := 1; k < len(w.kept); k = 2*i + 1 {
-		if k+1 < len(w.kept) && w.kept[k].compare(&w.kept[k+1]) < 0 {
-			k++
-		}
-		if p.compare(&w.kept[k]) >= 0 {
-			break
-		}
-		w.kept[i] = w.kept[k]
-		i = k
-	}
-	w.kept[i] = *p
 }
 
-func (w *twice) clone() twice { return twice{slices.Clone(w.kept), w.more} }
+// less orders the pairs in the heap as compare does.
+func (w *twice) less(a, b heapItem) bool {
+	return a.hash < b.hash || a.hash == b.hash && w.kept[a.n].flow < w.kept[b.n].flow
+}
 
-// plus adds another judge's. The sum is as large as all of them.
+// rise puts a pair into the heap, whose last place is free.
+func (w *twice) rise(x heapItem) {
+	i := len(w.heap) - 1
+	for up := (i - 1) / 2; i > 0 && w.less(w.heap[up], x); up = (i - 1) / 2 {
+		w.heap[i] = w.heap[up]
+		i = up
+	}
+	w.heap[i] = x
+}
+
+// sink puts a pair into the heap, whose top is free.
+func (w *twice) sink(x heapItem) {
+	i := 0
+	for k := 1; k < len(w.heap); k = 2*i + 1 {
+		if k+1 < len(w.heap) && w.less(w.heap[k], w.heap[k+1]) {
+			k++
+		}
+		if !w.less(x, w.heap[k]) {
+			break
+		}
+		w.heap[i] = w.heap[k]
+		i = k
+	}
+	w.heap[i] = x
+}
+
+func (w *twice) clone() twice { return twice{slices.Clone(w.kept), slices.Clone(w.heap), w.more} }
+
+// plus adds another judge's. The sum is as large as all of them, and no heap.
 func (w *twice) plus(o *twice) {
 	w.kept = append(w.kept, o.kept...)
 	w.more = w.more || o.more

@@ -3,6 +3,7 @@ package report
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly"
@@ -64,5 +65,23 @@ func TestSeenTwice(t *testing.T) {
 	}
 	if s := full.words(); s != "" {
 		t.Error(s)
+	}
+}
+
+// Those kept are the ones with the smallest hashes, in whatever order they come.
+func TestKeptPairs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	var w twice
+	var all []isnPair
+	for i := range 5 * keptPairs {
+		p := isnPair{hash: rng.Uint64N(3 * keptPairs), flow: tcp.Ref(0, uint64(i+1))}
+		all = append(all, p)
+		w.keep(&p)
+	}
+	order := func(p, q isnPair) int { return p.compare(&q) }
+	slices.SortFunc(all, order)
+	slices.SortFunc(w.kept, order)
+	if !w.more || !slices.Equal(w.kept, all[:keptPairs]) {
+		t.Errorf("%d kept, which are not the smallest", len(w.kept))
 	}
 }

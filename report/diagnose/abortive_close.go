@@ -98,15 +98,23 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.Severity = Info
 		n.Verdict = fmt.Sprintf("%s opened the connection and aborted it with an RST %s later, before either side had sent anything: a health check, or a scan",
 			f.Addr(s), Span(at-f.Handshake.ACK))
-	case f.Midstream:
-		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s: its application did not close with a FIN",
-			f.Addr(s), r.SenderState, read)
 	default:
-		n.Verdict = fmt.Sprintf("%s aborted the connection with an RST out of %s, %s after it opened, %s: its application did not close with a FIN",
-			f.Addr(s), r.SenderState, Span(at-f.Start), read)
+		n.say = abortWords(at, read)
 	}
 	if n.rests(f, onPayload) {
 		emit(n)
+	}
+}
+
+// abortWords tells of an abort at a time, and what the side had read.
+func abortWords(at int64, read string) wordsOf {
+	return func(f *reassembly.Flow, _ int64) string {
+		after := ""
+		if !f.Midstream {
+			after = " " + Span(at-f.Start) + " after it opened,"
+		}
+		return fmt.Sprintf("%s aborted the connection with an RST out of %s,%s %s: its application did not close with a FIN",
+			f.Addr(f.Reset.By), f.Reset.SenderState, after, read)
 	}
 }
 

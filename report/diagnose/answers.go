@@ -140,7 +140,7 @@ func (s *answers) Add(c *Context, f *reassembly.Flow) {
 	}
 }
 
-func (s *answers) gather(k place, x *portion, letGo bool) {
+func (s *answers) gather(k place, hosts uint64, x *portion, letGo bool) {
 	var c *delayCell
 	k.slot, k.side = 0, 0
 	for _, slot := range x.soon[:x.delays] {
@@ -150,7 +150,7 @@ func (s *answers) gather(k place, x *portion, letGo bool) {
 		}
 		if k.side != side {
 			k.side = side
-			c = s.cells.cell(&k, letGo)
+			c = s.cells.cell(&k, k.hashOn(hosts), letGo)
 			c.most = max(c.most, x.longest[slot/byClient])
 		}
 		c.n++

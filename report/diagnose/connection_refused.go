@@ -60,14 +60,30 @@ func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	n := newFinding(f, ServerHost, Certain, syn, rst)
-	again := ""
-	if tries := f.Endpoint(f.Client).SYN - f.Endpoint(f.Client).Duplicates; tries > 1 && tries < 1<<16 {
-		again = fmt.Sprintf(", and so did the client's %d attempts in all", tries)
+	if _, again := attempts(f); again {
 		n.Duration = f.End - f.Start
 	}
-	n.Verdict = fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
-		f.Addr(f.Server()), Span(rst.At-h.FirstSYN), again)
+	n.say = refusedWords(rst.At - h.FirstSYN)
 	if n.rests(f, onPackets) {
 		emit(n)
+	}
+}
+
+// attempts is how many SYNs the client sent, and whether those were several.
+func attempts(f *reassembly.Flow) (n uint64, several bool) {
+	d := f.Endpoint(f.Client)
+	n = d.SYN - d.Duplicates
+	return n, n > 1 && n < 1<<16
+}
+
+// refusedWords tells of a SYN that was refused so soon.
+func refusedWords(after int64) wordsOf {
+	return func(f *reassembly.Flow, _ int64) string {
+		again := ""
+		if n, several := attempts(f); several {
+			again = fmt.Sprintf(", and so did the client's %d attempts in all", n)
+		}
+		return fmt.Sprintf("%s refused the connection: an RST answered the SYN after %s%s; nothing listens there, or a firewall rejects in its name",
+			f.Addr(f.Server()), Span(after), again)
 	}
 }

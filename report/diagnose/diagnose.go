@@ -75,6 +75,7 @@ type Evidence struct {
 	Ref  tcp.PacketRef
 	At   int64    // ns since 1970 UTC
 	Side tcp.Side // its sender
+	says wording  // makes What, where that is put off until Dress
 	What string   // "the server's FIN, sequence 413"
 }
 
@@ -101,19 +102,26 @@ type Finding struct {
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
 
-	say func() string // makes the verdict, where that is put off until Dress
+	say wordsOf // makes the verdict, where that is put off until Dress
 }
 
+// wordsOf makes the verdict of a finding that lasted so long. It gets no more of
+// the finding than that, which would have to lie on the heap for it.
+type wordsOf func(f *reassembly.Flow, lasted int64) string
+
 // Dress adds what only readers need, and what takes longer to write than to
-// find: the display filter, and the verdict where its rule put it off. f is the
-// flow of the finding, which is still valid. In a flood one finding in thousands
-// is ever read.
+// find: the display filter, and the verdict and the words of the evidence where
+// the rule put them off. f is the flow of the finding, which is still valid. In a
+// flood one finding in thousands is ever read.
 func (d *Finding) Dress(f *reassembly.Flow) {
 	if d.Wireshark == "" {
 		d.Wireshark = displayFilter(f)
 	}
 	if d.say != nil {
-		d.Verdict, d.say = d.say(), nil
+		d.Verdict, d.say = d.say(f, d.Duration), nil
+	}
+	for i := range d.Evidence {
+		d.Evidence[i].say(f)
 	}
 }
 
@@ -124,16 +132,21 @@ type Context struct {
 	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
 	Bare     bool      // Judge leaves it to the caller to Dress what it finds
 
-	rules   []Rule    // those that checks were made of
-	checks  []check   // in the order of rules
+	rules   []Rule  // those that checks were made of
+	checks  []check // in the order of rules
+	needs   signs   // of any of them
+	known   [1 << knownBits]known
 	judging *Rule     // the rule that is running
 	reset   resetKind // what the RST was that took effect on the flow
 	found   []Finding
-	service place    // of the flow that the collectors are shown
-	pair    place    // and of its client
-	lately  *portion // of the service
-	shown   Shown    // of all flows, once there are no more
-	collect func(Finding)
+	by      []*Rule // those that found them
+	service place   // of the flow that the collectors are shown
+	pair    place   // and of its client
+	// serviceHosts and pairHosts are what the hosts of these add to their hashes.
+	serviceHosts, pairHosts uint64
+	lately                  *portion // of the service
+	shown                   Shown    // of all flows, once there are no more
+	collect                 func(Finding)
 }
 
 // Rule looks for one phenomenon.

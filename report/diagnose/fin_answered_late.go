@@ -93,15 +93,13 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 	case late < answeredLateCertain || !seen:
 		sure = Likely
 	}
-	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finEvidence(f, o))
-	how := "must have acknowledged"
+	ack := Evidence{}
 	if seen {
-		how = "acknowledged"
-		n = newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), finEvidence(f, o))
+		ack = finAckEvidence(f, s)
 	}
+	n := newFinding(f, app(f, o), sure, finEvidence(f, s), ack, finEvidence(f, o))
 	n.Duration, n.Slot = late, 1+delaySlot(late)
-	n.Verdict = fmt.Sprintf("%s %s the %s's FIN and sent its own only %s later: its application closed late",
-		f.Addr(o), how, role(f, s), Span(late))
+	n.say = func(f *reassembly.Flow, late int64) string { return lateWords(f, s, seen, late) }
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
@@ -131,4 +129,15 @@ func answerDue(f *reassembly.Flow, s tcp.Side) (since int64, seen, ok bool) {
 		return 0, false, false // so had what waited behind a closed window
 	}
 	return since, seen, true
+}
+
+// lateWords tells how late the FIN of side s was answered, whose acknowledgement
+// was seen or not.
+func lateWords(f *reassembly.Flow, s tcp.Side, seen bool, late int64) string {
+	how := "must have acknowledged"
+	if seen {
+		how = "acknowledged"
+	}
+	return fmt.Sprintf("%s %s the %s's FIN and sent its own only %s later: its application closed late",
+		f.Addr(s.Other()), how, role(f, s), Span(late))
 }

@@ -129,7 +129,8 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	}
 	weakenUnanswered(f, s, span, unseen, inferred, &n)
 	if n.rests(f, onSilence) {
-		n.Verdict = unansweredVerdict(f, s, span, inferred, n.Confidence)
+		sure := n.Confidence
+		n.say = func(f *reassembly.Flow, span int64) string { return unansweredVerdict(f, s, span, inferred, sure) }
 		emit(n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lastack/lastack/reassembly"
@@ -22,10 +23,23 @@ func newFinding(f *reassembly.Flow, who Party, sure Confidence, evidence ...Evid
 
 // prove adds evidence, puts all of it into packet order, and dates the finding.
 func (d *Finding) prove(evidence ...Evidence) {
+	if d.Evidence == nil {
+		n := 0
+		for i := range evidence {
+			if evidence[i].Ref != 0 {
+				n++
+			}
+		}
+		d.Evidence = make([]Evidence, 0, n)
+	}
 	for _, e := range evidence {
 		if e.Ref != 0 && !slices.ContainsFunc(d.Evidence, func(o Evidence) bool { return o.Ref == e.Ref }) {
 			d.Evidence = append(d.Evidence, e)
 		}
+	}
+	if len(d.Evidence) == 1 {
+		d.Time = d.Evidence[0].At
+		return
 	}
 	slices.SortFunc(d.Evidence, func(a, b Evidence) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Ref, b.Ref))
@@ -35,21 +49,50 @@ func (d *Finding) prove(evidence ...Evidence) {
 	}
 }
 
+// wording is what evidence of a common kind is put into words by.
+type wording uint8
+
+const (
+	asWritten wording = iota // What stands
+	asFIN
+	asACKOfFIN
+	asRST
+	asLastPayload
+	asLastSYN
+)
+
+// say puts the evidence into words, where that was put off.
+func (e *Evidence) say(f *reassembly.Flow) {
+	switch e.says {
+	case asFIN:
+		e.What = finWords(f, e.Side)
+	case asACKOfFIN:
+		e.What = ackWords(f, e.Side)
+	case asRST:
+		e.What = rstWords(f)
+	case asLastPayload:
+		e.What = fmt.Sprintf("the %s's payload, %s", role(f, e.Side), octets(f.Endpoint(e.Side).LastDataLen))
+	case asLastSYN:
+		e.What = fmt.Sprintf("its SYN again, the %s", ordinal(len(synTimes(f))))
+	}
+	e.says = asWritten
+}
+
 // finEvidence is the first copy of a side's FIN.
 func finEvidence(f *reassembly.Flow, s tcp.Side) Evidence {
 	d := f.Endpoint(s)
-	return Evidence{Ref: d.FINRef, At: d.FINAt, Side: s, What: finWords(f, s)}
+	return Evidence{Ref: d.FINRef, At: d.FINAt, Side: s, says: asFIN}
 }
 
 // finAckEvidence is the acknowledgement of a side's FIN.
 func finAckEvidence(f *reassembly.Flow, s tcp.Side) Evidence {
 	d := f.Endpoint(s)
-	return Evidence{Ref: d.FINAckRef, At: d.FINAckAt, Side: s.Other(), What: ackWords(f, s.Other())}
+	return Evidence{Ref: d.FINAckRef, At: d.FINAckAt, Side: s.Other(), says: asACKOfFIN}
 }
 
 // rstEvidence is the RST that took effect.
 func rstEvidence(f *reassembly.Flow) Evidence {
-	return Evidence{Ref: f.Reset.Ref, At: f.Reset.At, Side: f.Reset.By, What: rstWords(f)}
+	return Evidence{Ref: f.Reset.Ref, At: f.Reset.At, Side: f.Reset.By, says: asRST}
 }
 
 // displayFilter is a Wireshark filter for the flow's packets. It names
@@ -58,18 +101,23 @@ func rstEvidence(f *reassembly.Flow) Evidence {
 // files, since each file counts its own.
 func displayFilter(f *reassembly.Flow) string {
 	a, b := f.Addr(f.Client), f.Addr(f.Server())
-	ip := "ip.addr"
+	ip := "ip.addr=="
 	if a.Addr().Is6() {
-		ip = "ipv6.addr"
+		ip = "ipv6.addr=="
 	}
-	out := fmt.Sprintf("%s==%s && %s==%s && tcp.port==%d && tcp.port==%d", ip, a.Addr(), ip, b.Addr(), a.Port(), b.Port())
+	var room [192]byte // each finding that is listed has a filter
+	out := a.Addr().AppendTo(append(room[:0], ip...))
+	out = b.Addr().AppendTo(append(append(out, " && "...), ip...))
+	out = strconv.AppendUint(append(out, " && tcp.port=="...), uint64(a.Port()), 10)
+	out = strconv.AppendUint(append(out, " && tcp.port=="...), uint64(b.Port()), 10)
 	switch first, last := f.First, f.Last; {
 	case first == last:
-		out += fmt.Sprintf(" && frame.number==%d", first.Frame())
+		out = strconv.AppendUint(append(out, " && frame.number=="...), first.Frame(), 10)
 	case first.File() == last.File():
-		out += fmt.Sprintf(" && frame.number in {%d..%d}", first.Frame(), last.Frame())
+		out = strconv.AppendUint(append(out, " && frame.number in {"...), first.Frame(), 10)
+		out = append(strconv.AppendUint(append(out, ".."...), last.Frame(), 10), '}')
 	}
-	return out
+	return string(out)
 }
 
 // ShortFilter is a Wireshark filter for the flow's packets in at most n

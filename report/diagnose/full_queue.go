@@ -84,10 +84,12 @@ func (c *queueCell) reset() {
 	*c = queueCell{silent: flowCell{seen: c.silent.seen[:0]}, held: c.held[:0]}
 }
 
-// moment is the cell of a service at a time, and the time's bit in its masks.
-func (s *fullQueues) moment(k place, at int64) (*queueCell, uint64) {
+// moment is the cell of the flow's service at a time, and the time's bit in its
+// masks.
+func (s *fullQueues) moment(c *Context, at int64) (*queueCell, uint64) {
+	k := c.service
 	k.slot = at / queueSlot
-	return s.cells.at(k), 1 << (at % queueSlot / queueMoment)
+	return s.cells.on(&k, c.serviceHosts), 1 << (at % queueSlot / queueMoment)
 }
 
 // masks are the moments of SYN-ACKs and of third segments of the flow's service
@@ -96,14 +98,14 @@ func (s *fullQueues) masks(c *Context, at int64) (answered, served *uint64, bit 
 	if x := c.lately; x.covers(at) {
 		return &x.answered, &x.served, 1 << (at % queueSlot / queueMoment)
 	}
-	cell, bit := s.moment(c.service, at)
+	cell, bit := s.moment(c, at)
 	return &cell.answered, &cell.served, bit
 }
 
 // own is moment for what is not gathered: such a cell gets at once what its
 // portion holds, or it would weigh less than it is and be let go.
 func (s *fullQueues) own(c *Context, at int64) (*queueCell, uint64) {
-	cell, bit := s.moment(c.service, at)
+	cell, bit := s.moment(c, at)
 	if x := c.lately; x.covers(at) {
 		cell.answered |= x.answered
 		cell.served |= x.served
@@ -111,9 +113,9 @@ func (s *fullQueues) own(c *Context, at int64) (*queueCell, uint64) {
 	return cell, bit
 }
 
-func (s *fullQueues) gather(k place, x *portion, letGo bool) {
+func (s *fullQueues) gather(k place, hosts uint64, x *portion, letGo bool) {
 	if x.answered|x.served != 0 {
-		c := s.cells.cell(&k, letGo)
+		c := s.cells.cell(&k, k.hashOn(hosts), letGo)
 		c.answered |= x.answered
 		c.served |= x.served
 	}

@@ -14,7 +14,8 @@ import (
 func TestFullQueuesMerge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
 	const start = int64(1e18)
-	k := place{port: 80}
+	on := &Context{service: place{port: 80}}
+	on.serviceHosts = on.service.hosts()
 	var acts []func(*fullQueues)
 	for i := range 60 {
 		at, flow := start+10e9+rng.Int64N(30e9), tcp.PacketRef(i+1)
@@ -23,15 +24,15 @@ func TestFullQueuesMerge(t *testing.T) {
 		x.alive[0] = at
 		again := at + 1e9
 		acts = append(acts, func(s *fullQueues) {
-			c, bit := s.moment(k, at)
+			c, bit := s.moment(on, at)
 			switch i % 3 {
 			case 0:
-				c, _ = s.moment(k, opened)
+				c, _ = s.moment(on, opened)
 				c.hold(x)
 			case 1:
 				c.dropped |= bit
 				c.lastDrop = max(c.lastDrop, at)
-				c, bit = s.moment(k, again)
+				c, bit = s.moment(on, again)
 				c.dropped |= bit
 				c.lastDrop = max(c.lastDrop, again)
 				c.silent.add(sighting{flow: flow, at: again, ref: flow + 100, side: clientRole, since: at, sinceRef: flow, sinceBy: clientRole})
@@ -107,6 +108,7 @@ func TestFullQueueAmongMany(t *testing.T) {
 		p := NewPatterns(Rules())
 		c := &Context{Profile: reassembly.Profiles()[0]}
 		for _, f := range flows {
+			p.approach(c, f)
 			p.add(c, f)
 		}
 		p.Clone().Findings(c, int64(1e18)+300e9, func(r *Rule, d Finding) {

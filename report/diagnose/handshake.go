@@ -65,8 +65,12 @@ func nearServer(f *reassembly.Flow) bool {
 
 // synTimes lists when the client's SYN was sent, until it was answered.
 func synTimes(f *reassembly.Flow) []int64 {
+	return appendSYNTimes(make([]int64, 0, 8), f) // which the caller's stack holds, for most
+}
+
+func appendSYNTimes(at []int64, f *reassembly.Flow) []int64 {
 	h := &f.Handshake
-	at := []int64{h.FirstSYN}
+	at = append(at, h.FirstSYN)
 	for i := range f.Marks {
 		m := &f.Marks[i]
 		if m.Kind == reassembly.SYNAgain && m.Side == f.Client && (h.ACKRef == 0 || m.At <= h.ACK) {

@@ -154,9 +154,11 @@ func (c *idleCell) take(x sighting, length int64, was idleClose) {
 	c.add(x)
 }
 
+var idleStepLog = math.Log(idleStep)
+
 // idleSlot is the histogram's slot of a length.
 func idleSlot(length int64) int64 {
-	return int64(math.Floor(math.Log(float64(length)) / math.Log(idleStep)))
+	return int64(math.Floor(math.Log(float64(length)) / idleStepLog))
 }
 
 func (s *idleCloses) Add(c *Context, f *reassembly.Flow) {

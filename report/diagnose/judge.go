@@ -12,25 +12,59 @@ import (
 // which nothing is found.
 func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 	c.prepare(rules)
+	if c.Patterns != nil {
+		c.Patterns.approach(c, f)
+	}
 	shows := signsOf(f)
 	c.reset = resetNone
 	if shows&signReset != 0 {
 		c.reset = kindOfReset(c, f)
 	}
-	for i := range c.checks {
-		if x := &c.checks[i]; x.needs&shows != 0 {
-			c.judging = x.rule
-			x.rule.Check(c, f, c.collect)
-		}
+	for _, r := range c.asked(shows) {
+		c.judging = r
+		r.Check(c, f, c.collect)
 	}
 	if c.Patterns != nil {
 		c.Patterns.add(c, f)
 	}
+	if len(c.found) > 0 {
+		c.pass(f, emit)
+	}
+}
+
+// asked lists the rules that need one of the signs. Few sets of signs are common.
+func (c *Context) asked(shows signs) []*Rule {
+	if c.needs&shows == 0 {
+		return nil
+	}
+	known := &c.known[shows*0x9e3779b97f4a7c15>>(64-knownBits)]
+	if known.shows != shows {
+		known.shows, known.rules = shows, known.rules[:0]
+		for i := range c.checks {
+			if x := &c.checks[i]; x.needs&shows != 0 {
+				known.rules = append(known.rules, x.rule)
+			}
+		}
+	}
+	return known.rules
+}
+
+// knownBits number the sets of signs whose rules are remembered.
+const knownBits = 4
+
+// known is which rules are asked of flows that show some signs.
+type known struct {
+	shows signs
+	rules []*Rule
+}
+
+// pass emits what was found on a flow, and forgets it.
+func (c *Context) pass(f *reassembly.Flow, emit func(Finding)) {
 	for i := range c.found {
 		if f.Ended == reassembly.EndEvicted {
 			c.found[i].Censored = false // it went on unwatched, and may have ended
 		}
-		if !explained(rules, c.found, i) {
+		if !c.explained(i) {
 			if !c.Bare {
 				c.found[i].Dress(f)
 			}
@@ -38,7 +72,7 @@ func Judge(c *Context, rules []Rule, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	clear(c.found)
-	c.found = c.found[:0]
+	c.found, c.by = c.found[:0], c.by[:0]
 }
 
 // check is a rule that is asked about single flows, and what it needs.
@@ -52,7 +86,8 @@ func (c *Context) prepare(rules []Rule) {
 	if len(rules) == len(c.rules) && (len(rules) == 0 || &rules[0] == &c.rules[0]) {
 		return
 	}
-	c.rules, c.checks, c.collect = rules, nil, c.take
+	c.rules, c.checks, c.needs, c.collect = rules, nil, 0, c.take
+	c.known = [1 << knownBits]known{}
 	for i := range rules {
 		if r := &rules[i]; r.Check != nil {
 			x := check{r.needs, r}
@@ -60,6 +95,7 @@ func (c *Context) prepare(rules []Rule) {
 				x.needs = signAny
 			}
 			c.checks = append(c.checks, x)
+			c.needs |= x.needs
 		}
 	}
 }
@@ -70,17 +106,17 @@ func (c *Context) take(d Finding) {
 	if d.Severity == 0 {
 		d.Severity = c.judging.Severity
 	}
-	c.found = append(c.found, d)
+	c.found, c.by = append(c.found, d), append(c.by, c.judging)
 }
 
 // explained reports whether found[i] is not to be reported: its rule is muted,
 // or the rule of another finding replaces it.
-func explained(rules []Rule, found []Finding, i int) bool {
-	if r := find(rules, found[i].Rule); r.Muted {
+func (c *Context) explained(i int) bool {
+	if c.by[i].Muted {
 		return true
 	}
-	for k := range found {
-		if k != i && slices.Contains(find(rules, found[k].Rule).Replaces, found[i].Rule) {
+	for k, r := range c.by {
+		if k != i && slices.Contains(r.Replaces, c.by[i].ID) {
 			return true
 		}
 	}

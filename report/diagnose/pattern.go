@@ -35,6 +35,7 @@ type Patterns struct {
 	gathering  []gatherer  // those of them that are
 	portions   []portion   // by the hash of the service
 	shown      Shown
+	touched    uint32 // means nothing: see approach
 }
 
 // NewPatterns makes collectors that have seen nothing.
@@ -75,18 +76,39 @@ func (p *Patterns) Clone() *Patterns {
 	return n
 }
 
+// approach notes the places of a flow that is to be added, and looks at where it
+// will be counted, without waiting for it: so all of that comes from memory at
+// once, while the rules run.
+func (p *Patterns) approach(c *Context, f *reassembly.Flow) {
+	if len(p.adding) == 0 {
+		return
+	}
+	c.locate(f)
+	if p.portions != nil {
+		pair := p.portions[c.service.hashOn(c.serviceHosts)%(portionsKept/2)*2:][:2]
+		p.touched += pair[0].tag + uint32(pair[0].soon[len(pair[0].soon)-1]) + pair[1].tag // no further apart than lines of the cache
+	}
+}
+
+// add counts a flow that was approached.
 func (p *Patterns) add(c *Context, f *reassembly.Flow) {
 	p.shown.add(f)
 	if len(p.adding) == 0 {
 		return
 	}
-	c.service = serviceOf(f)
-	c.pair = c.service
-	c.pair.host = addressOf(f, f.Client)
-	c.lately = p.portionOf(&c.service, f)
+	c.lately = p.portionOf(c, f)
 	for _, col := range p.adding {
 		col.Add(c, f)
 	}
+}
+
+// locate notes the places of a flow.
+func (c *Context) locate(f *reassembly.Flow) {
+	for _, k := range [...]*place{&c.service, &c.pair} {
+		k.service, k.port, k.tag = addressOf(f, f.Server()), portOf(f, f.Server()), f.Tuple.Tag
+	}
+	c.pair.host = addressOf(f, f.Client)
+	c.serviceHosts, c.pairHosts = c.service.hosts(), c.pair.hosts()
 }
 
 // whole is the same with nothing in portions.

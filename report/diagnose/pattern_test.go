@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/lastack/lastack/reassembly"
@@ -70,11 +71,13 @@ func (s *stays) only(end int64) (l load) {
 	return l
 }
 
+func (s *stays) remember(x *stay) { s.add(&x.place, x.hosts(), x.side, x.tenure) }
+
 func randomStays(rng *rand.Rand, n int, over int64) []stay {
 	out := make([]stay, n)
 	for i := range out {
 		open := int64(1e18) + rng.Int64N(over)
-		out[i] = stay{place: place{port: 80}, open: open, gone: open + 1 + rng.Int64N(20e9)}
+		out[i] = stay{place{port: 80}, tenure{open: open, gone: open + 1 + rng.Int64N(20e9)}}
 		if rng.IntN(4) > 0 {
 			out[i].wait = out[i].gone
 			out[i].gone += 60e9
@@ -90,7 +93,7 @@ func TestStaysAreExact(t *testing.T) {
 		all := randomStays(rng, 1+rng.IntN(300), 1+rng.Int64N(300e9))
 		var s stays
 		for _, x := range all {
-			s.add(&x)
+			s.remember(&x)
 		}
 		l := s.only(int64(2e18))
 		if wait, use := slowPeaks(all); l.peakWait != wait || l.peakUse != use {
@@ -108,9 +111,9 @@ func TestFoldedStays(t *testing.T) {
 	var s, half stays
 	for i, x := range all {
 		if i%2 == 0 {
-			s.add(&x)
+			s.remember(&x)
 		} else {
-			half.add(&x)
+			half.remember(&x)
 		}
 		if len(s.recent) > recentStays {
 			t.Fatalf("%d stays are remembered", len(s.recent))
@@ -135,7 +138,7 @@ func TestExhaustedIn(t *testing.T) {
 	var all stays
 	for i := range int64(300) { // ten per second for thirty seconds
 		at := 1e18 + i*100e6
-		all.add(&stay{place: place{port: 80}, open: at, wait: at + 1, gone: at + 1 + twoMSL})
+		all.remember(&stay{place{port: 80}, tenure{open: at, wait: at + 1, gone: at + 1 + twoMSL}})
 	}
 	end := int64(1e18 + 30e9)
 	l := all.only(end)
@@ -202,6 +205,7 @@ func TestPatternsAreBounded(t *testing.T) {
 		for k := range f.Ends {
 			f.Ends[k].LastData = 1 + int64(i)*300_000
 		}
+		c.Patterns.approach(c, f)
 		c.Patterns.add(c, f)
 	}
 	for _, col := range c.Patterns.collectors {
@@ -222,6 +226,24 @@ func TestPatternsAreBounded(t *testing.T) {
 		}
 		if n > sketchPlaces {
 			t.Errorf("%T holds %d places", col, n)
+		}
+	}
+}
+
+// The weight in the middle is that of a sorted list, whether weights are small.
+func TestMiddle(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	for _, most := range []uint64{2, 200, 300, 1 << 40} {
+		for n := 1; n < 200; n++ {
+			weights := make([]uint64, n)
+			for i := range weights {
+				weights[i] = rng.Uint64N(most)
+			}
+			have := middle(weights)
+			slices.Sort(weights)
+			if want := weights[n/2]; have != want {
+				t.Fatalf("%d of %v", have, weights)
+			}
 		}
 	}
 }

@@ -69,21 +69,20 @@ func (p place) client() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(p.host).Unmap(), 0)
 }
 
-// serviceOf is the place of a flow's service.
-func serviceOf(f *reassembly.Flow) place {
-	p := place{service: f.Tuple.AddrA, port: f.Tuple.PortA, tag: f.Tuple.Tag}
-	if f.Server() == tcp.SideB {
-		p.service, p.port = f.Tuple.AddrB, f.Tuple.PortB
-	}
-	return p
-}
-
 // addressOf is the address of a side.
 func addressOf(f *reassembly.Flow, s tcp.Side) [16]byte {
 	if s == tcp.SideB {
 		return f.Tuple.AddrB
 	}
 	return f.Tuple.AddrA
+}
+
+// portOf is the port of a side.
+func portOf(f *reassembly.Flow, s tcp.Side) uint16 {
+	if s == tcp.SideB {
+		return f.Tuple.PortB
+	}
+	return f.Tuple.PortA
 }
 
 // filter is a display filter for all packets of the service, and of the client
@@ -118,11 +117,19 @@ func roleSide(f *reassembly.Flow, s tcp.Side) part {
 }
 
 // hash is the same in every run: what is let go must be.
-func (p *place) hash() uint64 {
+func (p *place) hash() uint64 { return p.hashOn(p.hosts()) }
+
+// hosts is what the addresses add to the hash. Those of a flow are hashed once,
+// and the places that it is counted at differ in the rest.
+func (p *place) hosts() uint64 {
 	le := binary.LittleEndian
 	h := fold(le.Uint64(p.host[:8])^0x9e3779b97f4a7c15, le.Uint64(p.service[:8])^0xa0761d6478bd642f)
-	h = fold(h^le.Uint64(p.host[8:]), le.Uint64(p.service[8:])^0xe7037ed1a0b428db)
-	return fold(h^uint64(p.slot), uint64(p.tag)<<32^uint64(p.port)<<16^uint64(p.side)^0x8ebc6af09c88c6e3)
+	return fold(h^le.Uint64(p.host[8:]), le.Uint64(p.service[8:])^0xe7037ed1a0b428db)
+}
+
+// hashOn is the hash of a place whose hosts are known.
+func (p *place) hashOn(hosts uint64) uint64 {
+	return fold(hosts^uint64(p.slot), uint64(p.tag)<<32^uint64(p.port)<<16^uint64(p.side)^0x8ebc6af09c88c6e3)
 }
 
 func fold(a, b uint64) uint64 {

@@ -80,11 +80,11 @@ func (u *portUse) Add(c *Context, f *reassembly.Flow) {
 	if !ok {
 		return
 	}
-	x.place = c.pair
-	if port := f.Addr(f.Client).Port(); port < c.Profile.PortLo || port > c.Profile.PortHi {
-		x.side = outsideRange
+	side := part(0)
+	if port := portOf(f, f.Client); port < c.Profile.PortLo || port > c.Profile.PortHi {
+		side = outsideRange
 	}
-	u.stays.add(&x)
+	u.stays.add(&c.pair, c.pairHosts, side, x)
 	u.known = nil
 }
 

@@ -33,9 +33,9 @@ const portionsKept = 2048
 
 // gatherer is a collector that flows add to in portions.
 type gatherer interface {
-	// gather takes what the portion of a service holds. Where letGo is false,
-	// it lets nothing go for that.
-	gather(k place, x *portion, letGo bool)
+	// gather takes what the portion of a service holds, whose hosts add that to
+	// the hash. Where letGo is false, it lets nothing go for that.
+	gather(k place, hosts uint64, x *portion, letGo bool)
 }
 
 // of reports that it is the portion of a service.
@@ -64,11 +64,12 @@ func (x *portion) answer(side part, ns int64) {
 // portionOf is the portion for a flow, whose slot is that of the latest flow of
 // the service. Each service may have one of two: where both are others', the older
 // gives way.
-func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
+func (p *Patterns) portionOf(c *Context, f *reassembly.Flow) *portion {
 	if p.portions == nil {
 		p.portions = make([]portion, portionsKept)
 	}
-	i := k.hash() % (portionsKept / 2) * 2
+	k := &c.service
+	i := k.hashOn(c.serviceHosts) % (portionsKept / 2) * 2
 	x := &p.portions[i]
 	if other := &p.portions[i+1]; !x.of(k) && (other.of(k) || other.slot < x.slot) {
 		x = other
@@ -89,8 +90,9 @@ func (p *Patterns) portionOf(k *place, f *reassembly.Flow) *portion {
 // give hands a portion to the collectors.
 func (p *Patterns) give(x *portion, letGo bool) {
 	k := place{service: x.service, port: x.port, tag: x.tag, slot: int64(x.slot)}
+	hosts := k.hosts()
 	for _, g := range p.gathering {
-		g.gather(k, x, letGo)
+		g.gather(k, hosts, x, letGo)
 	}
 }
 

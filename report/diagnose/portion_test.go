@@ -65,7 +65,8 @@ func TestPortions(t *testing.T) {
 		flows := plainFlows(rng, 200<<round)
 		want := NewPatterns(rules)
 		for _, f := range flows {
-			c.service, c.lately = serviceOf(f), &portion{service: serviceOf(f).service, port: serviceOf(f).port}
+			c.locate(f)
+			c.lately = &portion{service: c.service.service, port: c.service.port}
 			for _, g := range want.gathering {
 				g.(Collector).Add(c, f)
 			}
@@ -73,6 +74,7 @@ func TestPortions(t *testing.T) {
 		}
 		parts := []*Patterns{NewPatterns(rules), NewPatterns(rules), NewPatterns(rules)}
 		for i, f := range flows {
+			parts[i%3].approach(c, f)
 			parts[i%3].add(c, f)
 			if i == 100 {
 				parts[0] = parts[0].Clone()

@@ -74,7 +74,7 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	r := &f.Reset
 	s, o := r.By, r.By.Other()
 	p := f.Endpoint(o)
-	payload := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o, What: fmt.Sprintf("the %s's payload, %s", role(f, o), octets(p.LastDataLen))}
+	payload := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o, says: asLastPayload}
 	size, sure := p.LastDataLen, max(sureOfAbort(f), Likely)
 	story := "reset the connection %s after the %s's last %s, which its application had not answered: it closed with payload unread"
 	if r.At-payload.At >= max(leastIdle, patience(f)) {
@@ -104,8 +104,16 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, app(f, s), sure, fin, payload, rstEvidence(f))
 	n.Duration = r.At - payload.At
-	n.Verdict = fmt.Sprintf("%s "+story, f.Addr(s), Span(n.Duration), role(f, o), octets(size))
+	n.say = unreadWords(story, size)
 	if n.rests(f, onPayload) {
 		emit(n)
+	}
+}
+
+// unreadWords tells the story of a reset after payload of that size.
+func unreadWords(story string, size uint32) wordsOf {
+	return func(f *reassembly.Flow, after int64) string {
+		s := f.Reset.By
+		return fmt.Sprintf("%s "+story, f.Addr(s), Span(after), role(f, s.Other()), octets(size))
 	}
 }

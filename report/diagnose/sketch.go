@@ -29,7 +29,8 @@ const sketchPlaces = 1024
 type sketch[C any, P cell[C]] struct {
 	spots []spot[C]
 	slots []uint32 // the upper bits of a hash, and a spot's number from 1
-	// weights and equal are of prune, kept for their memory.
+	// weights and equal are of prune, kept for their memory. The former are those
+	// of the spots.
 	weights []uint64
 	equal   []place
 }
@@ -75,11 +76,13 @@ func (s *sketch[C, P]) seek(k *place, hash uint64) P {
 }
 
 // at is the cell of a place, made if there is none yet.
-func (s *sketch[C, P]) at(k place) P { return s.cell(&k, true) }
+func (s *sketch[C, P]) at(k place) P { return s.cell(&k, k.hash(), true) }
+
+// on is the same, where it is known what the hosts add to the hash.
+func (s *sketch[C, P]) on(k *place, hosts uint64) P { return s.cell(k, k.hashOn(hosts), true) }
 
 // cell is the same, and lets others go for it only where it may.
-func (s *sketch[C, P]) cell(k *place, letGo bool) P {
-	hash := k.hash()
+func (s *sketch[C, P]) cell(k *place, hash uint64, letGo bool) P {
 	if c := s.seek(k, hash); c != nil {
 		return c
 	}
@@ -96,12 +99,11 @@ func (s *sketch[C, P]) put(k place) P { return s.make(&k, k.hash()) }
 // memory that it had.
 func (s *sketch[C, P]) make(k *place, hash uint64) P {
 	n := len(s.spots)
-	if n < cap(s.spots) {
-		s.spots = s.spots[:n+1]
-		s.spots[n].key = *k
-	} else {
-		s.spots = append(s.spots, spot[C]{key: *k})
+	if n == cap(s.spots) {
+		s.spots = slices.Grow(s.spots, max(n, 1)) // append would copy more often, and leave more behind
 	}
+	s.spots = s.spots[:n+1]
+	s.spots[n].key = *k
 	if 2*len(s.spots) > len(s.slots) {
 		s.slots = make([]uint32, max(8, 2*len(s.slots)))
 		s.refill()
@@ -129,14 +131,13 @@ func (s *sketch[C, P]) fill(k *place, hash uint64, i int) {
 // order stay. Of those that stand for a single flow none does: in a scan all
 // are such, and need no order.
 func (s *sketch[C, P]) prune() {
-	weights, equal := s.weights[:0], s.equal[:0]
+	s.weights = s.weights[:0]
 	for i := range s.spots {
-		weights = append(weights, P(&s.spots[i].cell).weight())
+		s.weights = append(s.weights, P(&s.spots[i].cell).weight())
 	}
-	slices.Sort(weights)
-	least, drop := weights[len(weights)/2], len(weights)/2
-	for i := range s.spots {
-		switch w := P(&s.spots[i].cell).weight(); {
+	equal, least, drop := s.equal[:0], middle(s.weights), len(s.weights)/2
+	for i, w := range s.weights {
+		switch {
 		case w < least, w <= 1:
 			drop--
 		case w == least:
@@ -148,22 +149,41 @@ func (s *sketch[C, P]) prune() {
 		slices.SortFunc(equal, place.compare)
 		last = equal[len(equal)-drop]
 	}
-	s.weights, s.equal = weights, equal
+	s.equal = equal
 	s.keep(func(k *place, w uint64) bool {
 		return w > max(least, 1) || w == least && w > 1 && (drop <= 0 || k.compare(last) < 0)
 	})
 }
 
+// middle is what half of some weights do not exceed. Most are small.
+func middle(weights []uint64) uint64 {
+	var n [256]int // of those
+	for _, w := range weights {
+		n[min(w, uint64(len(n)-1))]++
+	}
+	rank := len(weights) / 2
+	for w := range n[:len(n)-1] {
+		if rank < n[w] {
+			return uint64(w)
+		}
+		rank -= n[w]
+	}
+	sorted := slices.Sorted(slices.Values(weights))
+	return sorted[len(sorted)/2]
+}
+
 // keep lets go what stays is false of.
 func (s *sketch[C, P]) keep(stays func(k *place, weight uint64) bool) {
 	kept := 0
-	for i := range s.spots {
+	for i, w := range s.weights {
 		x := &s.spots[i]
-		if !stays(&x.key, P(&x.cell).weight()) {
+		if !stays(&x.key, w) {
 			P(&x.cell).reset()
 			continue
 		}
-		s.spots[kept], s.spots[i] = s.spots[i], s.spots[kept]
+		if kept != i {
+			s.spots[kept], s.spots[i] = s.spots[i], s.spots[kept]
+		}
 		kept++
 	}
 	s.spots = s.spots[:kept]
@@ -203,9 +223,9 @@ type sighting struct {
 	flow     tcp.PacketRef
 	at       int64 // of the packet that shows it
 	ref      tcp.PacketRef
-	side     part
 	since    int64 // of the packet before, if it takes two
 	sinceRef tcp.PacketRef
+	side     part // of ref
 	sinceBy  part
 }
 
@@ -223,15 +243,23 @@ const (
 type sightings []sighting
 
 func (s *sightings) add(x sighting) {
-	if n := len(*s); n == flowsNamed && (*s)[n-1].compare(x) < 0 {
+	n := len(*s)
+	switch {
+	case n == 0:
+		*s = append(*s, x) // more often than not the only one
+		return
+	case (*s)[n-1].compare(x) >= 0:
+	case n == flowsNamed:
+		return
+	default: // most come in order
+		if n == cap(*s) {
+			*s = slices.Grow(*s, min(5*n, flowsNamed)-n)
+		}
+		*s = append(*s, x)
 		return
 	}
 	i, _ := slices.BinarySearchFunc(*s, x, sighting.compare)
-	if i >= flowsNamed {
-		return
-	}
-	*s = slices.Insert(*s, i, x)
-	*s = (*s)[:min(len(*s), flowsNamed)]
+	*s = slices.Insert((*s)[:min(n, flowsNamed-1)], i, x) // the last makes room
 }
 
 func (s *sightings) merge(o sightings) {

@@ -9,10 +9,15 @@ import (
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// stay is one connection of a place: open from open, in TIME_WAIT from wait
-// (0: never) and gone at gone.
+// stay is one connection of a place.
 type stay struct {
 	place
+	tenure
+}
+
+// tenure is how long a connection took a socket: open from open, in TIME_WAIT
+// from wait (0: never) and gone at gone.
+type tenure struct {
 	open, wait, gone int64
 	flow, entered    tcp.PacketRef // the packet that took it into TIME_WAIT, if it did,
 	by               part          // and its sender, as a role
@@ -39,6 +44,7 @@ const (
 // any time.
 type stays struct {
 	recent []stay
+	hashes []uint64 // of their places
 	old    sketch[window, *window]
 	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
 	order  []uint64                    // of settle, kept for its memory
@@ -62,11 +68,22 @@ func (w *window) merge(o *window) {
 
 func (w *window) reset() { *w = window{} }
 
-func (s *stays) add(x *stay) {
-	if len(s.recent) >= recentStays {
+// add remembers a stay at k, but on that side. The place is written where it
+// stays: this is done for each flow, and copies would cost more than the rest.
+func (s *stays) add(k *place, hosts uint64, side part, x tenure) {
+	n := len(s.recent)
+	if n >= recentStays {
 		s.settle()
+		n = 0
 	}
-	s.recent = append(s.recent, *x)
+	if n == cap(s.recent) {
+		s.recent, s.hashes = slices.Grow(s.recent, max(n, 16)), slices.Grow(s.hashes, max(n, 16))
+	}
+	s.recent = s.recent[:n+1]
+	y := &s.recent[n]
+	y.place, y.tenure = *k, x
+	y.side = side
+	s.hashes = append(s.hashes, y.hashOn(hosts))
 }
 
 // settle counts what is remembered one by one at moments instead. Places with
@@ -80,19 +97,40 @@ func (s *stays) settle() {
 		for to < len(order) && order[to]>>settleBits == order[from]>>settleBits {
 			to++
 		}
-		for _, o := range order[from:to] {
-			if to-from < keptStays {
-				break
-			}
-			x := &s.recent[o&(1<<settleBits-1)]
-			s.fold(x)
-			if x.wait != 0 {
-				s.flows.at(x.place).add(x.seen())
-			}
+		if to-from >= keptStays {
+			s.foldAll(order[from:to])
 		}
 		from = to
 	}
-	s.recent = s.recent[:0]
+	s.recent, s.hashes = s.recent[:0], s.hashes[:0]
+}
+
+// foldAll counts the recent stays with those numbers, which are of one place or,
+// by a chance, of several.
+func (s *stays) foldAll(order []uint64) {
+	var to folding
+	for _, o := range order {
+		x := &s.recent[o&(1<<settleBits-1)]
+		if to.window == nil || x.place != to.key.whole() {
+			to = folding{key: x.place, hosts: x.hosts()}
+		}
+		s.fold(x, &to)
+		if x.wait == 0 {
+			continue
+		}
+		if to.seen == nil {
+			to.seen = s.flows.on(&x.place, to.hosts)
+		}
+		to.seen.add(x.seen())
+	}
+}
+
+// folding is where the stays of a place are counted: the cells found last.
+type folding struct {
+	key    place // of the window
+	hosts  uint64
+	window *window
+	seen   *flowCell
 }
 
 // settleBits number the recent stays, also those of many merged judges.
@@ -106,8 +144,7 @@ func (s *stays) shared() []uint64 {
 	const few = 13        // bits: four times as many places as there are stays
 	var n [1 << few]uint8 // stays of those
 	order := s.order[:0]
-	for i := range s.recent {
-		h := s.recent[i].place.hash()
+	for i, h := range s.hashes {
 		order = append(order, h>>settleBits<<settleBits|uint64(i))
 		n[h>>(64-few)] = min(n[h>>(64-few)]+1, keptStays)
 	}
@@ -129,19 +166,19 @@ func (x *stay) compare(y *stay) int {
 }
 
 // fold counts a stay at the moments that it covers.
-func (s *stays) fold(x *stay) {
+func (s *stays) fold(x *stay, in *folding) {
 	from, to := moment(x.open), moment(x.gone) // of the first that it covers, and of the first after it
 	entered := int64(-1)
 	if x.wait != 0 {
 		entered = moment(x.wait)
 		to = max(to, entered+1) // so that it is counted
 	}
-	k, w := x.place, (*window)(nil)
 	for m := max(from, to-longestStay); m < to; m++ {
-		if k.slot = m / windowSlots; w == nil || m%windowSlots == 0 {
-			w = s.old.at(k)
+		if slot := m / windowSlots; in.window == nil || slot != in.key.slot {
+			in.key.slot = slot
+			in.window = s.old.on(&in.key, in.hosts)
 		}
-		i := m % windowSlots
+		w, i := in.window, m%windowSlots
 		w.use[i]++
 		switch {
 		case entered < 0 || m < entered:
@@ -157,7 +194,7 @@ func (s *stays) fold(x *stay) {
 func moment(t int64) int64 { return max(0, (t+momentNS-1)/momentNS) }
 
 func (s *stays) merge(o *stays) {
-	s.recent = append(s.recent, o.recent...)
+	s.recent, s.hashes = append(s.recent, o.recent...), append(s.hashes, o.hashes...)
 	s.old.merge(&o.old)
 	s.flows.merge(&o.flows)
 }
@@ -384,7 +421,7 @@ func (l *load) exhaustedIn(capacity uint64, end, twoMSL int64) int64 {
 // stayOf is how long a connection took a socket of one of its sides, or false
 // when it was never open. A side that may still be open counts as such until
 // the flow's end.
-func stayOf(f *reassembly.Flow, s tcp.Side) (x stay, ok bool) {
+func stayOf(f *reassembly.Flow, s tcp.Side) (x tenure, ok bool) {
 	switch f.Handshake.Outcome {
 	case reassembly.Complete, reassembly.Simultaneous, reassembly.Unseen:
 	default:

@@ -133,12 +133,12 @@ func (s *stampedSYNs) Add(c *Context, f *reassembly.Flow) {
 	syn := stamp{h.FirstSYN, d.SYNTSVal, h.FirstSYNRef}
 	switch {
 	case h.Outcome == reassembly.Complete:
-		x := s.heard.at(k)
+		x := s.heard.on(&k, c.pairHosts)
 		x.n++
 		x.syns.note(syn)
 		x.ends.note(stamp{d.LastAt, d.LastTSVal, d.LastRef})
 	case h.Outcome == reassembly.Unanswered && d.SYN-d.Duplicates > 1 && startsWithFirst(f):
-		x := s.silent.at(k)
+		x := s.silent.on(&k, c.pairHosts)
 		x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
 		x.syns.note(syn)
 	}

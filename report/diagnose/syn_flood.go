@@ -105,25 +105,28 @@ func (s *halfOpens) Add(c *Context, f *reassembly.Flow) {
 	if f.Role != reassembly.RoleSYN || h.FirstSYNRef == 0 || f.Quality&reassembly.QualityOneWay != 0 {
 		return
 	}
-	k := c.service
-	k.slot = h.FirstSYN / floodSlot
-	d := f.Endpoint(f.Client)
+	opened := false
 	switch h.Outcome {
 	case reassembly.Complete, reassembly.Simultaneous:
-		if c.lately.covers(h.FirstSYN) {
+		if opened = true; c.lately.covers(h.FirstSYN) {
 			c.lately.opened++
-		} else {
-			s.done.at(k).n++
+			return
 		}
-		return
 	case reassembly.Incomplete, reassembly.Unanswered:
 	default:
 		return
 	}
+	k := c.service
+	k.slot = h.FirstSYN / floodSlot
+	if opened {
+		s.done.on(&k, c.serviceHosts).n++
+		return
+	}
+	d := f.Endpoint(f.Client)
 	if d.SYN-d.Duplicates != 1 || f.Until-h.FirstSYN < answerPatience {
 		return // it means it, or may
 	}
-	x := s.cells.at(k)
+	x := s.cells.on(&k, c.serviceHosts)
 	x.add(sighting{flow: f.ID, at: h.FirstSYN, ref: h.FirstSYNRef, side: clientRole})
 	if h.SYNACKRef != 0 {
 		x.answered++
@@ -135,20 +138,38 @@ func (s *halfOpens) Add(c *Context, f *reassembly.Flow) {
 	x.sources[bit/64] |= 1 << (bit % 64)
 }
 
-func (s *halfOpens) gather(k place, x *portion, letGo bool) {
+func (s *halfOpens) gather(k place, hosts uint64, x *portion, letGo bool) {
 	if x.opened > 0 {
-		s.done.cell(&k, letGo).n += uint64(x.opened)
+		s.done.cell(&k, k.hashOn(hosts), letGo).n += uint64(x.opened)
 	}
 }
 
 // sourceHash spreads addresses (FNV-1a and a final mix).
 func sourceHash(a [16]byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range a {
-		h = (h ^ uint64(b)) * 1099511628211
+	var h uint64
+	if [12]byte(a[:12]) == mappedIPv4 {
+		h = fnv(mappedIPv4Hash, a[12:])
+	} else {
+		h = fnv(fnvBasis, a[:])
 	}
 	h ^= h >> 32
 	return h * 0x9e3779b97f4a7c15 >> 20
+}
+
+const fnvBasis = uint64(14695981039346656037)
+
+// mappedIPv4 begins all addresses of IPv4, which most are.
+var (
+	mappedIPv4     = [12]byte{10: 0xff, 11: 0xff}
+	mappedIPv4Hash = fnv(fnvBasis, mappedIPv4[:])
+)
+
+// fnv is the FNV-1a hash h, continued over b.
+func fnv(h uint64, b []byte) uint64 {
+	for _, x := range b {
+		h = (h ^ uint64(x)) * 1099511628211
+	}
+	return h
 }
 
 // Merge adds another collector's counts.

@@ -95,7 +95,8 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	at := synTimes(f)
 	last := Evidence{}
 	if m := lastMark(f, f.Client, reassembly.SYNAgain); m != nil {
-		last = markEvidence(m, fmt.Sprintf("its SYN again, the %s", ordinal(len(at))))
+		last = markEvidence(m, "")
+		last.says = asLastSYN
 	}
 	span := f.Until - h.FirstSYN
 	if span < synTooSoon {
@@ -109,13 +110,15 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if n.Confidence != Certain {
 		n.LoweredBy |= f.Quality & (reassembly.QualityEndsEarly | reassembly.QualityEvicted)
 	}
-	n.say = func() string { return unansweredWords(f, at, span) }
+	n.say = silenceWords
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
 }
 
-func unansweredWords(f *reassembly.Flow, at []int64, span int64) string {
+// silenceWords is the verdict on SYNs that nothing answered.
+func silenceWords(f *reassembly.Flow, span int64) string {
+	at := synTimes(f)
 	if len(at) == 1 {
 		return fmt.Sprintf("nothing from %s answered the client's SYN within %s, and it was not repeated: a scan, a client that gave up at once, or an answer that was not captured",
 			f.Addr(f.Server()), Span(span))

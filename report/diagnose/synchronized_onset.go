@@ -83,11 +83,11 @@ func (c *timesCell) add(at int64) {
 }
 
 func (c *timesCell) keep(at int64) {
-	i, _ := slices.BinarySearch(c.first, at)
-	if i < flowsNamed {
-		c.first = slices.Insert(c.first, i, at)
-		c.first = c.first[:min(len(c.first), flowsNamed)]
+	if n := len(c.first); n == flowsNamed && c.first[n-1] <= at {
+		return
 	}
+	i, _ := slices.BinarySearch(c.first, at)
+	c.first = slices.Insert(c.first[:min(len(c.first), flowsNamed-1)], i, at) // the last makes room
 }
 
 func (c *timesCell) merge(o *timesCell) {
@@ -112,7 +112,7 @@ func (c *onsetCell) reset() {
 func (s *onsets) Add(c *Context, f *reassembly.Flow) {
 	if side, at, ok := leaks(c, f); ok {
 		d := f.Endpoint(side.Other())
-		s.cells.at(onsetPlace(f, side)).leaks.add(sighting{flow: f.ID, at: at, ref: d.FINRef, side: roleSide(f, side.Other())})
+		s.cell(c, f, side).leaks.add(sighting{flow: f.ID, at: at, ref: d.FINRef, side: roleSide(f, side.Other())})
 		return
 	}
 	side := f.Client // that answered
@@ -123,7 +123,7 @@ func (s *onsets) Add(c *Context, f *reassembly.Flow) {
 		side = f.Server()
 	}
 	if o := f.Endpoint(side.Other()); o.FINRef != 0 {
-		s.cells.at(onsetPlace(f, side)).sound.add(o.FINAt)
+		s.cell(c, f, side).sound.add(o.FINAt)
 	}
 }
 
@@ -149,14 +149,15 @@ func leaks(c *Context, f *reassembly.Flow) (s tcp.Side, at int64, ok bool) {
 	return 0, 0, false
 }
 
-// onsetPlace is the peer of a side, as the service of a place, and the side's
-// host. A client that is the peer has many ports, and none of them counts.
-func onsetPlace(f *reassembly.Flow, side tcp.Side) place {
-	k := place{host: addressOf(f, side), service: addressOf(f, side.Other()), side: roleSide(f, side), tag: f.Tuple.Tag}
+// cell is that of a side's host and of its peer, which is the service of a place.
+// A client that is the peer has many ports, and none of them counts.
+func (s *onsets) cell(c *Context, f *reassembly.Flow, side tcp.Side) *onsetCell {
 	if side == f.Client {
-		k.port = f.Addr(f.Server()).Port()
+		k := c.pair
+		k.side = clientRole
+		return s.cells.on(&k, c.pairHosts)
 	}
-	return k
+	return s.cells.at(place{host: c.pair.service, service: c.pair.host, side: serverRole, tag: c.pair.tag})
 }
 
 // Merge adds another collector's counts.

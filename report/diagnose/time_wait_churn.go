@@ -64,11 +64,11 @@ func (u *churn) Add(c *Context, f *reassembly.Flow) {
 		if !ok || waited && x.wait == 0 {
 			continue // the other side holds TIME_WAIT
 		}
-		x.place = c.service
-		if x.side = roleSide(f, s); s == f.Client {
-			x.host = addressOf(f, s)
+		if s == f.Client {
+			u.stays.add(&c.pair, c.pairHosts, clientRole, x)
+		} else {
+			u.stays.add(&c.service, c.serviceHosts, serverRole, x)
 		}
-		u.stays.add(&x)
 	}
 }
 

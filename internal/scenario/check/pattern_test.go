@@ -49,7 +49,7 @@ func TestPatternsAddUp(t *testing.T) {
 			return list, sum.Ports(&ctx[0], end)
 		}
 		same := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}), cmpopts.EquateEmpty(),
-			cmpopts.IgnoreUnexported(diagnose.Finding{})}
+			cmpopts.IgnoreUnexported(diagnose.Finding{}, diagnose.Evidence{})}
 		want, ports := findings(1)
 		found += len(want)
 		for _, parts := range []int{2, 7} {
