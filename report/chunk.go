@@ -33,10 +33,12 @@ type ended struct {
 	lines, finds, moves int // where they end
 }
 
-// found is a finding, and the flow that shows it if it may be the worst.
+// found is a finding, and the flow that shows it if it may be the worst. A bare one
+// was not put into words: so many of its group are earlier that nobody lists it.
 type found struct {
 	diagnose.Finding
 	flow *reassembly.Flow
+	bare bool
 }
 
 // before orders flows as reports list them.

@@ -172,7 +172,7 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 			g.name(flowAt{f.Time, f.Flows[i]})
 		}
 	}
-	if s.list || s.explain[f.Rule] {
+	if (s.list || s.explain[f.Rule]) && !f.bare {
 		s.keep(g, &f.Finding)
 	}
 }

@@ -23,7 +23,7 @@ func findingAt(n int, at, duration int64) diagnose.Finding {
 }
 
 func add(s *groups, d diagnose.Finding) {
-	s.add(d.Flow, &found{d, &reassembly.Flow{ID: d.Flow}})
+	s.add(d.Flow, &found{Finding: d, flow: &reassembly.Flow{ID: d.Flow}})
 }
 
 // A group counts everything, lists the first thousand and names the first
@@ -58,6 +58,19 @@ func TestGroupBounds(t *testing.T) {
 				t.Fatalf("finding %d is of time %d", i, d.Time)
 			}
 		}
+	}
+}
+
+// What was not put into words counts, and is not listed where others left room.
+func TestBareFindings(t *testing.T) {
+	s := newGroups(&Options{ListFindings: true})
+	d := findingAt(1, 1, 1)
+	s.add(d.Flow, &found{Finding: d, flow: &reassembly.Flow{ID: d.Flow}})
+	later := findingAt(2, 2, 1)
+	s.add(later.Flow, &found{Finding: later, bare: true})
+	list, rest := s.findings()
+	if len(list) != 1 || list[0].Flow != d.Flow || rest != 1 {
+		t.Errorf("%d listed, %d not", len(list), rest)
 	}
 }
 

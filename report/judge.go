@@ -132,10 +132,11 @@ func (j *judge) found(d diagnose.Finding) {
 		b.rank = r
 		flow = j.flow.Clone()
 	}
-	if listed := b.kept && (j.opt.AllFindings || b.lists(d.Time)); listed || flow != nil {
+	listed := b.kept && (j.opt.AllFindings || b.lists(d.Time))
+	if listed || flow != nil {
 		d.Dress(j.flow)
 	}
-	j.out.finds = append(j.out.finds, found{d, flow})
+	j.out.finds = append(j.out.finds, found{d, flow, !listed && flow == nil})
 }
 
 // of is what was sent on of a finding's group, nothing if that is new.
