@@ -39,7 +39,7 @@ type Table struct {
 	aside   uint32 // an entry that is no flow's, to show openings in
 	logged  logged
 	scratch []record
-	rawLog  []byte
+	reader  reader
 	touched uint32 // means nothing; it keeps Hash's looks from being optimised away
 	n       Counters
 

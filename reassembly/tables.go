@@ -111,8 +111,20 @@ func (g *Tables) Finish(until int64) {
 // nothing.
 func (g *Tables) Peek(until int64, visit func(*Flow)) {
 	for _, h := range g.live() {
-		g.list[h.table].show(h.flow, EndInput, until, visit)
+		g.list[h.table].peek(h.flow, until, visit)
 	}
+}
+
+// peek is show for a flow that goes on.
+func (t *Table) peek(i uint32, until int64, visit func(*Flow)) {
+	if i&openingBit != 0 {
+		t.show(i, EndInput, until, visit)
+		return
+	}
+	e := t.entries.get(i)
+	was := *e
+	t.show(i, EndInput, until, visit)
+	*e = was
 }
 
 // Held is the number of flows in the tables.
