@@ -182,12 +182,16 @@ func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation ui
 	t.logged = logged{}
 }
 
+// hashOf is the hash under which the index has a flow.
+func (t *Table) hashOf(i uint32) uint64 {
+	tuple := t.tuple(t.keyAt(i))
+	return tuple.Hash(t.opts.Seed)
+}
+
 // remove frees a flow and what belongs to it.
-func (t *Table) remove(i uint32, why Ending) {
-	k, wide := t.keyAt(i)
-	tuple := t.tuple(k, wide)
-	hash := tuple.Hash(t.opts.Seed)
+func (t *Table) remove(i uint32, hash uint64, why Ending) {
 	t.index.remove(hash, i)
+	k, wide := t.keyAt(i)
 	incarnation := uint16(1)
 	if i&openingBit == 0 {
 		incarnation = t.entries.get(i).incarnation
@@ -223,7 +227,7 @@ func (t *Table) clear(e *entry) {
 // finalise judges a flow as it stands at event time at, and forgets it.
 func (t *Table) finalise(i uint32, why Ending, at int64) {
 	t.show(i, why, at, t.done)
-	t.remove(i, why)
+	t.remove(i, t.hashOf(i), why)
 }
 
 // show lets visit see a flow as it stands at event time at.

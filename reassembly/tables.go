@@ -29,37 +29,59 @@ type held struct {
 // that is finalised later has an earlier Final.
 func (g *Tables) Sweep(watermark int64) {
 	g.due = g.due[:0]
-	for _, t := range g.list {
+	for n, t := range g.list {
 		t.now = max(t.now, watermark)
 		t.swept = max(t.swept, watermark)
+		from := len(g.due)
 		g.due = t.wheel.advance(t, watermark, g.due)
+		for i := from; i < len(g.due); i++ {
+			g.due[i].table = uint32(n)
+		}
 	}
 	slices.SortFunc(g.due, func(a, b expiry) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Compare(a.id, b.id)
 	})
-	for i, d := range g.due {
-		lookAhead(i, len(g.due), func(k int) (*Table, uint32) { return g.due[k].table, g.due[k].flow })
-		d.table.finalise(d.flow, EndExpired, d.at)
+	for i := range g.due {
+		if i%together == 0 {
+			g.approachDue(g.due[i:min(i+together, len(g.due))])
+		}
+		d := &g.due[i]
+		t := g.list[d.table]
+		t.show(d.flow, EndExpired, d.at, t.done)
+		t.remove(d.flow, d.hash, EndExpired)
 	}
 }
 
-// What ends has lain untouched for minutes. So the memory of the flows that come
-// next is fetched while one is judged: first the entry, then the log that it
-// names.
-const (
-	farAhead  = 12
-	nearAhead = 6
-)
+// What ends has lain untouched for minutes, and is not in the cache. So the memory
+// of a few flows is fetched at the same time before they are judged: first the
+// entries, then what those name.
+const together = 8
 
-// lookAhead does so for the flows behind number i of n; at says where they lie.
-func lookAhead(i, n int, at func(k int) (*Table, uint32)) {
-	if k := i + farAhead; k < n {
-		t, flow := at(k)
-		t.approach(flow)
+// approachDue looks at where a few flows lie that are about to be removed, without
+// waiting for it.
+func (g *Tables) approachDue(few []expiry) {
+	for i := range few {
+		g.list[few[i].table].approach(few[i].flow)
 	}
-	if k := i + nearAhead; k < n {
-		t, flow := at(k)
-		t.approachLog(flow)
+	for i := range few {
+		d := &few[i]
+		t := g.list[d.table]
+		d.hash = t.hashOf(d.flow)
+		t.touched += uint32(t.index.home(d.hash)) + uint32(t.tally.young.home(d.hash))
+		t.approachLog(d.flow)
+	}
+}
+
+// approachLive does so for a few flows that are only to be judged.
+func (g *Tables) approachLive(few []held) {
+	for _, h := range few {
+		g.list[h.table].approach(h.flow)
+	}
+	for _, h := range few {
+		g.list[h.table].approachLog(h.flow)
 	}
 }
 
@@ -95,7 +117,9 @@ func (g *Tables) Finish(until int64) {
 	g.Sweep(until - 1)
 	live := g.live()
 	for i, h := range live {
-		lookAhead(i, len(live), func(k int) (*Table, uint32) { return g.list[live[k].table], live[k].flow })
+		if i%together == 0 {
+			g.approachLive(live[i:min(i+together, len(live))])
+		}
 		t, why := g.list[h.table], EndInput
 		if t.retired(h.flow, until) {
 			why = EndExpired
