@@ -3,8 +3,6 @@ package reassembly
 import (
 	"math"
 	"slices"
-
-	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 // wheel holds the closed flows by the second in which their retention ends. A
@@ -25,11 +23,9 @@ type waiting struct {
 
 // expiry is a flow whose retention has ended.
 type expiry struct {
-	at    int64
-	id    tcp.PacketRef
-	hash  uint64
-	table uint32
-	flow  uint32
+	at   int64
+	hash uint64
+	held
 }
 
 const (
@@ -151,7 +147,7 @@ func (w *wheel) collect(t *Table, list []waiting, watermark int64, due []expiry)
 		}
 		if at := e.last() + t.retain; at <= watermark {
 			e.bits &^= flowInWheel
-			due = append(due, expiry{at: at, id: e.firstRef, flow: q.entry})
+			due = append(due, expiry{at: at, held: held{id: e.firstRef, flow: q.entry}})
 			continue
 		}
 		// Appending to the bucket that list was taken from is safe: it never
