@@ -102,13 +102,23 @@ func (t *Table) approach(i uint32) {
 	t.touched += e.key.ports + uint32(a.timer) + a.packets + uint32(b.iss) + b.packets + uint32(e.bits) // no further apart than lines of the cache
 }
 
-// approachLog looks at the first block of a flow's log, and says which is the
-// next; an ordinary flow has two.
+// approachLog looks at what only some flows need of a flow that was approached, and
+// at the first block of its log, and says which is the next; an ordinary flow has
+// two.
 func (t *Table) approachLog(i uint32) uint32 {
 	if i&openingBit != 0 {
 		return 0
 	}
-	return t.approachBlock(t.entries.get(i).logHead)
+	e := t.entries.get(i)
+	if e.extra != 0 {
+		x := t.extras.get(e.extra)
+		for k := range x.sides {
+			d := &x.sides[k]
+			t.touched += d.retransmits + d.repeats + uint32(d.lastEarlyRepeat) + uint32(d.unseenAt)
+		}
+		t.touched += x.resets
+	}
+	return t.approachBlock(e.logHead)
 }
 
 // approachBlock looks at both ends of a block, if there is one, and says which is
