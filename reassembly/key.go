@@ -49,16 +49,23 @@ func (t *Table) newKey(tuple *tcp.Tuple) (k key, wide bool) {
 }
 
 // tuple is what a key was made of.
-func (t *Table) tuple(k key, wide bool) tcp.Tuple {
-	out := tcp.Tuple{PortA: uint16(k.ports >> 16), PortB: uint16(k.ports), Tag: k.tag}
+func (t *Table) tuple(k key, wide bool) (out tcp.Tuple) {
+	t.putTuple(&out, k, wide)
+	return out
+}
+
+// putTuple is tuple for where it is to stand in the end.
+func (t *Table) putTuple(out *tcp.Tuple, k key, wide bool) {
+	out.PortA, out.PortB, out.Tag = uint16(k.ports>>16), uint16(k.ports), k.tag
 	if wide {
 		w := t.wides.get(k.a)
 		out.AddrA, out.AddrB = w.a, w.b
-		return out
+		return
 	}
+	clear(out.AddrA[:8])
+	clear(out.AddrB[:8])
 	binary.BigEndian.PutUint64(out.AddrA[8:], mappedPrefix|uint64(k.a))
 	binary.BigEndian.PutUint64(out.AddrB[8:], mappedPrefix|uint64(k.b))
-	return out
 }
 
 // find is the index of the flow of a tuple, 0 when there is none.

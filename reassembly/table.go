@@ -184,7 +184,9 @@ func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation ui
 
 // hashOf is the hash under which the index has a flow.
 func (t *Table) hashOf(i uint32) uint64 {
-	tuple := t.tuple(t.keyAt(i))
+	var tuple tcp.Tuple
+	k, wide := t.keyAt(i)
+	t.putTuple(&tuple, k, wide)
 	return tuple.Hash(t.opts.Seed)
 }
 

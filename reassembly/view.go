@@ -29,7 +29,8 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	e.guessClient()
 	f := &v.flow
 	*f = Flow{} // filled in place: it is large, and a literal would be made elsewhere and copied
-	f.ID, f.Tuple, f.Client, f.Role = e.firstRef, t.tuple(e.key, e.has(flowWide)), e.client, e.role
+	t.putTuple(&f.Tuple, e.key, e.has(flowWide))
+	f.ID, f.Client, f.Role = e.firstRef, e.client, e.role
 	f.Incarnation, f.Midstream = uint32(e.incarnation), !e.has(flowSYN|flowSYNACK)
 	f.Start, f.End, f.First, f.Last = e.first, e.last(), e.firstRef, e.lastRef()
 	f.Final, f.Until, f.Ended, f.RTT = until, until, why, e.rtt
@@ -87,8 +88,8 @@ func (v *view) read(t *Table, until int64) {
 		if side == 0 {
 			return
 		}
-		r, ok := fire(e, side, on)
-		if !ok {
+		var r record
+		if !fire(e, side, on, &r) {
 			return
 		}
 		v.take(t, &r)
