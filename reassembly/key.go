@@ -48,13 +48,8 @@ func (t *Table) newKey(tuple *tcp.Tuple) (k key, wide bool) {
 	return k, true
 }
 
-// tuple is what a key was made of.
-func (t *Table) tuple(k key, wide bool) (out tcp.Tuple) {
-	t.putTuple(&out, k, wide)
-	return out
-}
-
-// putTuple is tuple for where it is to stand in the end.
+// putTuple puts what a key was made of where it is to stand: a result would be
+// copied, and the copy would wait for the parts.
 func (t *Table) putTuple(out *tcp.Tuple, k key, wide bool) {
 	out.PortA, out.PortB, out.Tag = uint16(k.ports>>16), uint16(k.ports), k.tag
 	if wide {

@@ -207,7 +207,8 @@ func (t *Table) check() error {
 		}
 		used[i] = true
 		k, w := t.keyAt(i)
-		tuple := t.tuple(k, w)
+		var tuple tcp.Tuple
+		t.putTuple(&tuple, k, w)
 		hash := tuple.Hash(t.opts.Seed)
 		if hash>>32 != v>>32 || t.find(hash, &tuple) != i {
 			return fmt.Errorf("%x in slot %d is not found by its tuple", i, p)
