@@ -45,13 +45,18 @@ func (x *index) grow() {
 // first is what stands where the search for a hash begins, if it has that hash;
 // else 0.
 func (x *index) first(hash uint64) uint32 {
-	if len(x.slots) == 0 {
-		return 0
-	}
-	if v := x.slots[hash>>32&uint64(len(x.slots)-1)]; v>>32 == hash>>32 {
+	if v := x.home(hash); v>>32 == hash>>32 {
 		return uint32(v)
 	}
 	return 0
+}
+
+// home is the slot where the search for a hash begins.
+func (x *index) home(hash uint64) uint64 {
+	if len(x.slots) == 0 {
+		return 0
+	}
+	return x.slots[hash>>32&uint64(len(x.slots)-1)]
 }
 
 // replace puts entry n in the place of entry i.

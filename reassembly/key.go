@@ -61,25 +61,29 @@ func (t *Table) newKey(p *Spot, tuple *tcp.Tuple) key {
 	return k
 }
 
-// tuple is what a key was made of.
-func (t *Table) tuple(k key, wide bool) tcp.Tuple {
-	out := tcp.Tuple{PortA: uint16(k.ports >> 16), PortB: uint16(k.ports), Tag: k.tag}
+// putTuple puts what a key was made of where it is to stand: a result would be
+// copied, and the copy would wait for the parts.
+func (t *Table) putTuple(out *tcp.Tuple, k key, wide bool) {
+	out.PortA, out.PortB, out.Tag = uint16(k.ports>>16), uint16(k.ports), k.tag
 	if wide {
 		w := t.wides.get(k.a)
 		out.AddrA, out.AddrB = w.a, w.b
-		return out
+		return
 	}
+	clear(out.AddrA[:8])
+	clear(out.AddrB[:8])
 	binary.BigEndian.PutUint64(out.AddrA[8:], mappedPrefix|uint64(k.a))
 	binary.BigEndian.PutUint64(out.AddrB[8:], mappedPrefix|uint64(k.b))
-	return out
 }
 
-// hashOf is Spot.hash of the flow with that key.
-func (t *Table) hashOf(k *key, wide bool) uint64 {
+// hashOf is the hash under which the index has a flow.
+func (t *Table) hashOf(i uint32) uint64 {
+	k, wide := t.keyAt(i)
 	if !wide {
 		return k.hash(t.opts.Seed)
 	}
-	tuple := t.tuple(*k, wide)
+	var tuple tcp.Tuple
+	t.putTuple(&tuple, *k, wide)
 	return tuple.Hash(t.opts.Seed)
 }
 

@@ -232,9 +232,10 @@ func (t *Table) check() error {
 		}
 		used[i] = true
 		k, w := t.keyAt(i)
-		tuple := t.tuple(*k, w)
+		var tuple tcp.Tuple
+		t.putTuple(&tuple, *k, w)
 		at := t.spot(&tuple)
-		if at.hash != t.hashOf(k, w) || at.hash>>32 != v>>32 || t.find(&at, &tuple) != i {
+		if at.hash != t.hashOf(i) || at.hash>>32 != v>>32 || t.find(&at, &tuple) != i {
 			return fmt.Errorf("%x in slot %d is not found by its tuple", i, p)
 		}
 		if w {

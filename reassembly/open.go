@@ -255,8 +255,9 @@ func (t *Table) confirmTentative(e *entry, side tcp.Side) (syn int64, ok bool) {
 		return 0, false
 	}
 	last[0] |= uint8(fsm.Seen) << 4
-	at, _ := e.readTime(log[1], log[3:])
-	return at, true
+	l := t.read(e)
+	l.next(e)
+	return l.at, true
 }
 
 // plausibleRTT is rtt, or 0 when a clock that stepped made it up.

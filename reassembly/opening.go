@@ -49,10 +49,11 @@ func (t *Table) holdOpening(s *tcp.Segment, k key, wide bool) uint32 {
 func (t *Table) unfold(i, n uint32) {
 	o := t.openings.get(i &^ openingBit)
 	s := tcp.Segment{
-		At: o.at, Ref: o.ref, Tuple: t.tuple(o.key, o.wide), Seq: o.seq, Ack: o.ack, Len: o.payload,
+		At: o.at, Ref: o.ref, Seq: o.seq, Ack: o.ack, Len: o.payload,
 		TSVal: o.tsval, TSEcr: o.tsecr, Flags: o.flags, Window: o.window, Options: o.options, From: o.from,
 		Kind: tcp.KindTCP, Quality: o.quality, WScale: o.wscale, TTL: o.ttl,
 	}
+	t.putTuple(&s.Tuple, o.key, o.wide)
 	t.begin(n, &s, o.key, o.wide, 1)
 	if o.ack == 0 && o.at > 0 {
 		t.firstSYN(t.entries.get(n), &s)

@@ -2,7 +2,7 @@ package reassembly
 
 // quality lists why the flow's story may be trusted less.
 func (v *view) quality(why Ending, until int64) (q Quality) {
-	e := &v.entry
+	e := v.entry
 	set := func(on bool, bit Quality) {
 		if on {
 			q |= bit

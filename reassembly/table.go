@@ -39,7 +39,7 @@ type Table struct {
 	aside   uint32 // an entry that is no flow's, to show openings in
 	logged  logged
 	scratch []record
-	rawLog  []byte
+	reader  reader
 	touched uint32 // means nothing; it keeps Hash's looks from being optimised away
 	n       Counters
 
@@ -185,12 +185,10 @@ func (t *Table) begin(i uint32, s *tcp.Segment, k key, wide bool, incarnation ui
 	t.logged = logged{}
 }
 
-// remove frees a flow and what belongs to it.
-func (t *Table) remove(i uint32, why Ending) {
-	k, wide := t.keyAt(i)
-	hash := t.hashOf(k, wide)
+// remove frees a flow and what belongs to it. hash is hashOf.
+func (t *Table) remove(i uint32, hash uint64, why Ending) {
 	t.index.remove(hash, i)
-	if wide {
+	if k, wide := t.keyAt(i); wide {
 		t.wides.release(k.a)
 	}
 	incarnation := uint16(1)
@@ -225,7 +223,7 @@ func (t *Table) clear(e *entry) {
 // finalise judges a flow as it stands at event time at, and forgets it.
 func (t *Table) finalise(i uint32, why Ending, at int64) {
 	t.show(i, why, at, t.done)
-	t.remove(i, why)
+	t.remove(i, t.hashOf(i), why)
 }
 
 // show lets visit see a flow as it stands at event time at.

@@ -12,6 +12,7 @@ import (
 type Tables struct {
 	list []*Table
 	due  []expiry
+	few  []held // that come next, for approach
 }
 
 // Together puts tables together, which then are swept and finished as one.
@@ -29,37 +30,64 @@ type held struct {
 // that is finalised later has an earlier Final.
 func (g *Tables) Sweep(watermark int64) {
 	g.due = g.due[:0]
-	for _, t := range g.list {
+	for n, t := range g.list {
 		t.now = max(t.now, watermark)
 		t.swept = max(t.swept, watermark)
+		from := len(g.due)
 		g.due = t.wheel.advance(t, watermark, g.due)
+		for i := from; i < len(g.due); i++ {
+			g.due[i].table = uint32(n)
+		}
 	}
 	slices.SortFunc(g.due, func(a, b expiry) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Compare(a.id, b.id)
 	})
-	for i, d := range g.due {
-		lookAhead(i, len(g.due), func(k int) (*Table, uint32) { return g.due[k].table, g.due[k].flow })
-		d.table.finalise(d.flow, EndExpired, d.at)
+	for i := range g.due {
+		if i%together == 0 {
+			g.approachDue(g.due[i:min(i+together, len(g.due))])
+		}
+		d := &g.due[i]
+		t := g.list[d.table]
+		t.show(d.flow, EndExpired, d.at, t.done)
+		t.remove(d.flow, d.hash, EndExpired)
 	}
 }
 
-// What ends has lain untouched for minutes. So the memory of the flows that come
-// next is fetched while one is judged: first the entry, then the log that it
-// names.
-const (
-	farAhead  = 12
-	nearAhead = 6
-)
+// What ends has lain untouched for minutes, and is not in the cache. So the memory
+// of a few flows is fetched at the same time before they are judged: first the
+// entries, then what those name.
+const together = 8
 
-// lookAhead does so for the flows behind number i of n; at says where they lie.
-func lookAhead(i, n int, at func(k int) (*Table, uint32)) {
-	if k := i + farAhead; k < n {
-		t, flow := at(k)
-		t.approach(flow)
+// approach looks at where a few flows lie, without waiting for it.
+func (g *Tables) approach(few []held) {
+	for _, h := range few {
+		g.list[h.table].approach(h.flow)
 	}
-	if k := i + nearAhead; k < n {
-		t, flow := at(k)
-		t.approachLog(flow)
+	var next [together]uint32
+	for k, h := range few {
+		next[k] = g.list[h.table].approachLog(h.flow)
+	}
+	for k, h := range few {
+		g.list[h.table].approachBlock(next[k])
+	}
+}
+
+// approachDue is approach for flows that are about to be removed: it also looks at
+// where they stand in the index and the tally.
+func (g *Tables) approachDue(due []expiry) {
+	g.few = g.few[:0]
+	for i := range due {
+		g.few = append(g.few, due[i].held)
+	}
+	g.approach(g.few)
+	for i := range due {
+		d := &due[i]
+		t := g.list[d.table]
+		d.hash = t.hashOf(d.flow)
+		t.touched += uint32(t.index.home(d.hash)) + uint32(t.tally.young.home(d.hash))
 	}
 }
 
@@ -71,21 +99,37 @@ func (t *Table) approach(i uint32) {
 	}
 	e := t.entries.get(i)
 	a, b := &e.ends[0], &e.ends[1]
-	t.touched += e.key.ports + uint32(a.iss) + a.packets + uint32(b.iss) + b.packets + uint32(e.bits) // no further apart than lines of the cache
+	t.touched += e.key.ports + uint32(a.timer) + a.packets + uint32(b.iss) + b.packets + uint32(e.bits) // no further apart than lines of the cache
 }
 
-// approachLog is approach for the log of a flow that was approached.
-func (t *Table) approachLog(i uint32) {
+// approachLog looks at what only some flows need of a flow that was approached, and
+// at the first block of its log, and says which is the next; an ordinary flow has
+// two.
+func (t *Table) approachLog(i uint32) uint32 {
 	if i&openingBit != 0 {
-		return
+		return 0
 	}
-	if e := t.entries.get(i); e.logHead != 0 {
-		b := t.blocks.get(e.logHead)
-		t.touched += uint32(b.octets[0])
-		if b.next != 0 {
-			t.touched += t.blocks.get(b.next).next
+	e := t.entries.get(i)
+	if e.extra != 0 {
+		x := t.extras.get(e.extra)
+		for k := range x.sides {
+			d := &x.sides[k]
+			t.touched += d.retransmits + d.repeats + uint32(d.lastEarlyRepeat) + uint32(d.unseenAt)
 		}
+		t.touched += x.resets
 	}
+	return t.approachBlock(e.logHead)
+}
+
+// approachBlock looks at both ends of a block, if there is one, and says which is
+// the next.
+func (t *Table) approachBlock(i uint32) uint32 {
+	if i == 0 {
+		return 0
+	}
+	b := t.blocks.get(i)
+	t.touched += uint32(b.octets[0]) + b.next
+	return b.next
 }
 
 // Finish says that the input ended at until: timers run up to then, and every
@@ -95,7 +139,9 @@ func (g *Tables) Finish(until int64) {
 	g.Sweep(until - 1)
 	live := g.live()
 	for i, h := range live {
-		lookAhead(i, len(live), func(k int) (*Table, uint32) { return g.list[live[k].table], live[k].flow })
+		if i%together == 0 {
+			g.approach(live[i:min(i+together, len(live))])
+		}
 		t, why := g.list[h.table], EndInput
 		if t.retired(h.flow, until) {
 			why = EndExpired
@@ -111,8 +157,20 @@ func (g *Tables) Finish(until int64) {
 // nothing.
 func (g *Tables) Peek(until int64, visit func(*Flow)) {
 	for _, h := range g.live() {
-		g.list[h.table].show(h.flow, EndInput, until, visit)
+		g.list[h.table].peek(h.flow, until, visit)
 	}
+}
+
+// peek is show for a flow that goes on.
+func (t *Table) peek(i uint32, until int64, visit func(*Flow)) {
+	if i&openingBit != 0 {
+		t.show(i, EndInput, until, visit)
+		return
+	}
+	e := t.entries.get(i)
+	was := *e
+	t.show(i, EndInput, until, visit)
+	*e = was
 }
 
 // Held is the number of flows in the tables.
@@ -134,8 +192,54 @@ func (g *Tables) live() []held {
 			}
 		}
 	}
-	slices.SortFunc(flows, func(a, b held) int { return cmp.Compare(a.id, b.id) })
+	return byID(flows)
+}
+
+// A digit of an ID is what byID sorts by at once.
+const (
+	digitBits = 11
+	digits    = 1 << digitBits
+)
+
+// byID sorts flows by ID. It goes from the lowest digit up and leaves out those
+// that are the same in all, so that a million flows are moved a few times and
+// not twenty.
+func byID(flows []held) []held {
+	if len(flows) < digits {
+		slices.SortFunc(flows, func(a, b held) int { return cmp.Compare(a.id, b.id) })
+		return flows
+	}
+	var differ tcp.PacketRef
+	for i := range flows {
+		differ |= flows[i].id ^ flows[0].id
+	}
+	sorted := make([]held, len(flows))
+	for low := 0; differ>>low != 0; low += digitBits {
+		if differ>>low%digits != 0 {
+			byDigit(sorted, flows, low)
+			flows, sorted = sorted, flows
+		}
+	}
 	return flows
+}
+
+// byDigit puts flows in the order of the digit from bit low on; where that is the
+// same, the order remains.
+func byDigit(sorted, flows []held, low int) {
+	var places [digits]uint32
+	for i := range flows {
+		places[flows[i].id>>low%digits]++
+	}
+	place := uint32(0)
+	for d, n := range places {
+		places[d] = place
+		place += n
+	}
+	for _, h := range flows {
+		p := &places[h.id>>low%digits]
+		sorted[*p] = h
+		*p++
+	}
 }
 
 // retired reports that the retention of a closed flow has ended.

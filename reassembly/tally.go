@@ -57,6 +57,14 @@ func (c *counts) set(hash uint64, n uint16) {
 	*p = hash&^tallyMax | uint64(n)
 }
 
+// home is the slot where the search for a hash begins.
+func (c *counts) home(hash uint64) uint64 {
+	if len(c.slots) == 0 {
+		return 0
+	}
+	return c.slots[hash>>20&uint64(len(c.slots)-1)]
+}
+
 // place is where the hash stands, or would.
 func (c *counts) place(hash uint64) uint64 {
 	mask := uint64(len(c.slots) - 1)

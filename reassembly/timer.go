@@ -75,8 +75,8 @@ func (t *Table) expire(e *entry, now int64) {
 		if side == 0 {
 			return
 		}
-		r, ok := fire(e, side, on)
-		if !ok {
+		var r record
+		if !fire(e, side, on, &r) {
 			return
 		}
 		t.noteTimer(e, &r)
@@ -84,20 +84,21 @@ func (t *Table) expire(e *entry, now int64) {
 	}
 }
 
-// fire lets one timer move its endpoint, and returns the step.
-func fire(e *entry, side tcp.Side, on fsm.Event) (record, bool) {
+// fire lets one timer move its endpoint, and fills in the step, of which nothing is
+// set yet.
+func fire(e *entry, side tcp.Side, on fsm.Event, r *record) bool {
 	d := e.end(side)
 	to, ok := fsm.Observe(d.state, on)
 	if !ok {
-		return record{}, false
+		return false
 	}
-	r := record{at: d.timer, kind: uint8(on), who: uint8(side) | uint8(fsm.Timer)<<4}
+	r.at, r.kind, r.who = d.timer, uint8(on), uint8(side)|uint8(fsm.Timer)<<4
 	r.states = uint8(d.state)<<4 | uint8(to)
 	d.state = to
 	if on == fsm.Timeout {
 		d.bits |= timedOut
 	}
-	return r, true
+	return true
 }
 
 // meetsTimeWait starts the receiver's 2MSL timer anew: for a repeated FIN

@@ -12,70 +12,160 @@ import (
 // view turns entries into flows. Its storage is used again for each.
 type view struct {
 	flow      Flow
-	entry     entry
+	entry     *entry
 	extra     *extra
 	resets    *resets
+	stood     [2]fsm.State // where the believed steps so far led each side
+	rsts      rsts
 	steps     []Step
 	marks     []Mark
 	timeWaits []TimeWait
 }
 
-// fill describes e as it stands at event time until, timers run up to then.
-// The entry itself is not changed.
+// fill describes e as it stands at event time until. Timers run up to then: they
+// move the states in e itself, but add nothing to its log.
 func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
-	v.entry = *e
-	v.extra, v.resets = t.known(e), t.knownResets(e)
-	recs := v.runTimers(t, t.story(e), until)
-	v.entry.guessClient()
-	c := &v.entry
+	v.entry, v.extra, v.resets = e, t.known(e), t.knownResets(e)
+	e.guessClient()
 	f := &v.flow
 	*f = Flow{} // filled in place: it is large, and a literal would be made elsewhere and copied
-	f.ID, f.Tuple, f.Client, f.Role = c.firstRef, t.tuple(c.key, c.has(flowWide)), c.client, c.role
-	f.Incarnation, f.Midstream = uint32(c.incarnation), !c.has(flowSYN|flowSYNACK)
-	f.Start, f.End, f.First = c.first, c.last(), c.firstRef
-	f.Last = max(c.ends[0].lastRef, c.ends[1].lastRef)
-	f.Final, f.Until, f.Ended, f.RTT = until, until, why, c.rtt
-	f.Close, f.ActiveCloser = closeOf(c, v.resets, recs), closerOf(c)
-	if c.compat != 0 {
-		f.compat = *t.compats.get(c.compat)
-	}
-	if c.ends[0].lastAt != c.ends[1].lastAt && c.ends[0].packets > 0 && c.ends[1].packets > 0 {
-		f.Last = c.ends[0].lastRef
-		if c.ends[1].lastAt > c.ends[0].lastAt {
-			f.Last = c.ends[1].lastRef
-		}
+	t.putTuple(&f.Tuple, e.key, e.has(flowWide))
+	f.ID, f.Client, f.Role = e.firstRef, e.client, e.role
+	f.Incarnation, f.Midstream = uint32(e.incarnation), !e.has(flowSYN|flowSYNACK)
+	f.Start, f.End, f.First, f.Last = e.first, e.last(), e.firstRef, e.lastRef()
+	f.Final, f.Until, f.Ended, f.RTT = until, until, why, e.rtt
+	if e.compat != 0 {
+		f.compat = *t.compats.get(e.compat)
 	}
 	if v.extra.previous != 0 {
 		f.Prev = *t.previouses.get(v.extra.previous)
 	}
-	if resetStands(v.resets, recs) {
+	v.read(t, until)
+	f.Close, f.ActiveCloser = v.rsts.closeOf(e, v.resets), closerOf(e)
+	if v.rsts.stand(v.resets) {
 		f.Reset = v.resets.reset
 	}
 	f.Denied = v.resets.denied
-	v.list(recs)
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
-		v.endpoint(t, side, recs, until)
+		v.endpoint(t, side)
+		v.lastStay(side)
 	}
-	slices.SortFunc(v.timeWaits, func(a, b TimeWait) int { return cmp.Compare(a.Entered, b.Entered) })
+	if len(v.timeWaits) > 1 {
+		slices.SortStableFunc(v.timeWaits, func(a, b TimeWait) int {
+			return cmp.Or(cmp.Compare(a.Entered, b.Entered), cmp.Compare(a.Side, b.Side))
+		})
+	}
 	f.Steps, f.Marks, f.TimeWaits = v.steps, v.marks, v.timeWaits
-	v.handshake(t, recs)
+	v.handshake(t)
 	f.Quality = v.quality(why, until)
 	return f
 }
 
-// runTimers lets the timers of the copied entry expire, and adds their steps.
-func (v *view) runTimers(t *Table, recs []record, until int64) []record {
+// lastRef is the flow's last segment.
+func (e *entry) lastRef() tcp.PacketRef {
+	a, b := &e.ends[0], &e.ends[1]
+	switch {
+	case a.lastAt == b.lastAt || a.packets == 0 || b.packets == 0:
+		return max(a.lastRef, b.lastRef)
+	case a.lastAt > b.lastAt:
+		return a.lastRef
+	}
+	return b.lastRef
+}
+
+// read goes through the log once, and through what the timers add to it.
+func (v *view) read(t *Table, until int64) {
+	e := v.entry
+	v.steps, v.marks, v.timeWaits, v.rsts = v.steps[:0], v.marks[:0], v.timeWaits[:0], rsts{}
+	for k := range v.stood {
+		v.stood[k], v.flow.Ends[k].Since = fsm.Closed, e.first
+	}
+	for l := t.read(e); l.next(e); {
+		v.take(t, &l.record)
+	}
 	for {
-		side, on := due(&v.entry, until)
+		side, on := due(e, until)
 		if side == 0 {
-			return recs
+			return
 		}
-		r, ok := fire(&v.entry, side, on)
-		if !ok {
-			return recs
+		var r record
+		if !fire(e, side, on, &r) {
+			return
 		}
-		recs = append(recs, r)
-		t.scratch = recs
+		v.take(t, &r)
+	}
+}
+
+// take adds a record to all that is told of the log.
+func (v *view) take(t *Table, r *record) {
+	switch {
+	case r.kind >= markBase:
+		v.marks = extend(v.marks)
+		m := &v.marks[len(v.marks)-1]
+		m.At, m.Ref, m.Side, m.Kind = r.at, r.ref, r.side(), MarkKind(r.kind-markBase)
+		m.Packet.From, m.Packet.Flags, m.Packet.Number = r.sender(), tcp.Flags(r.flags), r.number
+	case r.isStep():
+		v.steps = extend(v.steps)
+		st := &v.steps[len(v.steps)-1]
+		st.At, st.Ref, st.Side, st.From, st.To = r.at, r.ref, r.side(), r.from(), r.to()
+		st.On, st.Basis, st.Retired = r.on(), r.basis(), r.who&whoRetired != 0
+		st.Packet.From, st.Packet.Flags, st.Packet.Number = r.sender(), tcp.Flags(r.flags), r.number
+		v.rsts.see(v.resets, r)
+		if r.who&whoRetired == 0 {
+			v.believe(t, r)
+		}
+	}
+	if r.flags&uint8(tcp.SYN) != 0 || r.on() == fsm.RecvACKOfSYN {
+		v.shakes(r)
+	}
+}
+
+// extend makes room for one more value, which holds anything. Its fields are set
+// in place: a literal would be made elsewhere, octet by octet, and be copied as a
+// whole, and the copy would wait for the octets.
+func extend[T any](list []T) []T {
+	if n := len(list); n < cap(list) {
+		return list[:n+1]
+	}
+	var none T
+	return append(list, none)
+}
+
+// believe follows a step that nothing disproved: how long its side stood in each
+// state, its stays in TIME_WAIT, and what became of its FIN.
+func (v *view) believe(t *Table, r *record) {
+	k := r.side().Index()
+	d := &v.flow.Ends[k]
+	switch r.on() {
+	case fsm.Revise:
+		return // to what the steps still believed say anyway
+	case fsm.SendFIN:
+		d.FINAt, d.FINRef = r.at, r.ref
+	case fsm.RecvACKOfFIN:
+		d.FINAckAt, d.FINAckRef = r.at, r.ref
+	}
+	from, to, ok := v.stood[k], r.to(), true
+	if r.from() != from { // a listener's first step, or one behind some that were taken back
+		to, ok = fsm.Observe(from, r.on())
+	}
+	if !ok || to == from {
+		return
+	}
+	d.stay(from, r.at)
+	v.stood[k], d.Since = to, r.at
+	if from == fsm.TimeWait {
+		v.leaveTimeWait(r)
+	}
+	if to == fsm.TimeWait {
+		v.timeWaits = append(v.timeWaits, TimeWait{Side: r.side(), Entered: r.at, EnteredRef: r.ref,
+			Expires: r.at + int64(t.opts.Profile.TwoMSL)})
+	}
+}
+
+// stay adds a stay in s that ends at event time to.
+func (d *Endpoint) stay(s fsm.State, to int64) {
+	if s != fsm.Closed && s != fsm.Listen && to > d.Since {
+		d.StateNS[s] += to - d.Since
 	}
 }
 
@@ -96,35 +186,12 @@ func (e *entry) guessClient() {
 	}
 }
 
-// list splits the log into steps and marks, and notes the steps of the FINs.
-func (v *view) list(recs []record) {
-	v.steps, v.marks, v.timeWaits = v.steps[:0], v.marks[:0], v.timeWaits[:0]
-	for k := range recs {
-		r := &recs[k]
-		switch {
-		case r.isStep():
-			v.steps = append(v.steps, Step{At: r.at, Ref: r.ref, Side: r.side(), From: r.from(), To: r.to(),
-				On: r.on(), Basis: r.basis(), Retired: r.who&whoRetired != 0, Packet: r.packet()})
-			switch d := &v.flow.Ends[r.side().Index()]; {
-			case !r.believed():
-			case r.on() == fsm.SendFIN:
-				d.FINAt, d.FINRef = r.at, r.ref
-			case r.on() == fsm.RecvACKOfFIN:
-				d.FINAckAt, d.FINAckRef = r.at, r.ref
-			}
-		case r.kind >= markBase:
-			v.marks = append(v.marks, Mark{At: r.at, Ref: r.ref, Side: r.side(),
-				Kind: MarkKind(r.kind - markBase), Packet: r.packet()})
-		}
-	}
-}
-
-// endpoint fills the account of one side.
-func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
-	e, k := &v.entry, side.Index()
+// endpoint fills the account of one side; the log was walked before.
+func (v *view) endpoint(t *Table, side tcp.Side) {
+	e, k := v.entry, side.Index()
 	d, p := e.end(side), e.end(side.Other())
 	out := &v.flow.Ends[k]
-	out.State, out.Since, out.ISS, out.Nxt, out.Ack = d.state, e.first, d.iss, d.nxt, d.ack
+	out.State, out.ISS, out.Nxt, out.Ack = d.state, d.iss, d.nxt, d.ack
 	out.Sent, out.SentAck = d.has(sentAny), d.has(hasAck)
 	out.Packets, out.PayloadBytes = uint64(d.packets), uint64(d.octets)
 	out.SYN, out.FIN, out.RST = uint64(d.syn), uint64(d.fin), uint64(d.rst)
@@ -145,7 +212,7 @@ func (v *view) endpoint(t *Table, side tcp.Side, recs []record, until int64) {
 			out.AckedUnseen += uint64(ahead)
 		}
 	}
-	v.stays(t, side, recs, until)
+	out.stay(v.stood[k], v.flow.Until)
 	out.FinWait2Expired = out.StateNS[fsm.FinWait2] > int64(t.opts.Profile.FinWait2)
 }
 
@@ -165,50 +232,9 @@ func (d *Endpoint) more(x *extraSide) {
 	d.FirstPlain, d.FirstPlainRef = x.firstPlain, x.firstPlainRef
 }
 
-// stays adds up how long one side stood in each state, as finally believed,
-// and lists its stays in TIME_WAIT.
-func (v *view) stays(t *Table, side tcp.Side, recs []record, until int64) {
-	out := &v.flow.Ends[side.Index()]
-	w := walk{side: side, state: fsm.Closed}
-	add := func(s fsm.State, from, to int64) {
-		if s != fsm.Closed && s != fsm.Listen && to > from {
-			out.StateNS[s] += to - from
-		}
-	}
-	for i := range recs {
-		r := &recs[i]
-		from, to, ok := w.step(r)
-		if !ok {
-			continue
-		}
-		add(from, out.Since, r.at)
-		out.Since = r.at
-		if from == fsm.TimeWait {
-			v.leaveTimeWait(r)
-		}
-		if to == fsm.TimeWait {
-			v.timeWaits = append(v.timeWaits, TimeWait{Side: side, Entered: r.at, EnteredRef: r.ref,
-				Expires: r.at + int64(t.opts.Profile.TwoMSL)})
-		}
-	}
-	add(w.state, out.Since, until)
-	if n := len(v.timeWaits); n > 0 && v.timeWaits[n-1].Side == side {
-		last := &v.timeWaits[n-1]
-		last.Expires = v.entry.end(side).timer
-		again := &v.extra.sides[side.Index()].restart
-		last.Restarts, last.RestartAt, last.RestartRef = again.count, again.at, again.ref
-		if w.state == fsm.TimeWait {
-			last.EndedBy, last.EndedAt = TimeWaitCaptureEnd, until
-			if v.flow.Ended == EndEvicted {
-				last.EndedBy = TimeWaitEviction
-			}
-		}
-	}
-}
-
-// leaveTimeWait notes on the last stay how it ended.
+// leaveTimeWait notes on a side's last stay how it ended.
 func (v *view) leaveTimeWait(r *record) {
-	last := &v.timeWaits[len(v.timeWaits)-1]
+	last := v.lastTimeWait(r.side())
 	last.EndedAt, last.EndedRef = r.at, r.ref
 	switch r.on() {
 	case fsm.Timeout2MSL:
@@ -220,11 +246,80 @@ func (v *view) leaveTimeWait(r *record) {
 	}
 }
 
+// lastTimeWait is a side's last stay in TIME_WAIT, nil when it had none.
+func (v *view) lastTimeWait(side tcp.Side) *TimeWait {
+	for i := len(v.timeWaits) - 1; i >= 0; i-- {
+		if w := &v.timeWaits[i]; w.Side == side {
+			return w
+		}
+	}
+	return nil
+}
+
+// lastStay completes a side's last stay in TIME_WAIT, if it had any.
+func (v *view) lastStay(side tcp.Side) {
+	last := v.lastTimeWait(side)
+	if last == nil {
+		return
+	}
+	last.Expires = v.entry.end(side).timer
+	again := &v.extra.sides[side.Index()].restart
+	last.Restarts, last.RestartAt, last.RestartRef = again.count, again.at, again.ref
+	if v.stood[side.Index()] != fsm.TimeWait {
+		return
+	}
+	last.EndedBy, last.EndedAt = TimeWaitCaptureEnd, v.flow.Until
+	if v.flow.Ended == EndEvicted {
+		last.EndedBy = TimeWaitEviction
+	}
+}
+
+// rsts is what a log's steps say of RSTs.
+type rsts struct {
+	refused   bool // one acknowledged the SYN
+	effective bool // a step of the one in resets is believed
+	stepped   bool // it has any step
+}
+
+// rstsOf is what a whole log says of RSTs.
+func rstsOf(x *resets, recs []record) (q rsts) {
+	for i := range recs {
+		if recs[i].isStep() {
+			q.see(x, &recs[i])
+		}
+	}
+	return q
+}
+
+// see takes the next step.
+func (q *rsts) see(x *resets, r *record) {
+	if r.on() != fsm.SendRST && r.on() != fsm.RecvRST {
+		return
+	}
+	if r.on() == fsm.RecvRST && r.from() == fsm.SynSent {
+		q.refused = true
+	}
+	if r.ref == x.reset.Ref {
+		q.stepped = true
+		q.effective = q.effective || r.believed()
+	}
+}
+
+// stand reports whether the RST that was noted has an effect that nothing
+// disproved.
+func (q rsts) stand(x *resets) bool { return x.effective && (q.effective || !q.stepped) }
+
+// resetStands is stand for a log that is at hand.
+func resetStands(x *resets, recs []record) bool { return rstsOf(x, recs).stand(x) }
+
+// closeOf says how a connection ended.
+func closeOf(e *entry, x *resets, recs []record) Close { return rstsOf(x, recs).closeOf(e, x) }
+
 // closeOf says how a connection ended, by the first that applies.
-func closeOf(e *entry, x *resets, recs []record) Close {
+func (q rsts) closeOf(e *entry, x *resets) Close {
 	a, b := &e.ends[0], &e.ends[1]
 	switch {
-	case refused(e, recs):
+	case q.refused && !e.has(flowSYNACK) && !a.has(wasEstablished) && !b.has(wasEstablished):
 		return CloseRefused
 	case unanswered(e, a, b) || unanswered(e, b, a):
 		return CloseUnanswered
@@ -233,7 +328,7 @@ func closeOf(e *entry, x *resets, recs []record) Close {
 			return CloseSimultaneous
 		}
 		return CloseOrderly
-	case resetStands(x, recs):
+	case q.stand(x):
 		return CloseReset
 	case a.has(sentFIN) && !a.has(finAcked) || b.has(sentFIN) && !b.has(finAcked), probed(e):
 		return CloseFINUnacked
@@ -241,19 +336,6 @@ func closeOf(e *entry, x *resets, recs []record) Close {
 		return CloseHalf
 	}
 	return CloseOpen
-}
-
-// refused reports that an RST acknowledged the SYN and no SYN-ACK came.
-func refused(e *entry, recs []record) bool {
-	if e.has(flowSYNACK) || e.ends[0].has(wasEstablished) || e.ends[1].has(wasEstablished) {
-		return false
-	}
-	for i := range recs {
-		if r := &recs[i]; r.isStep() && r.on() == fsm.RecvRST && r.from() == fsm.SynSent {
-			return true
-		}
-	}
-	return false
 }
 
 // unanswered reports that d opened, if only by a probe with odd flags, and p
@@ -267,25 +349,6 @@ func unanswered(e *entry, d, p *end) bool {
 func probed(e *entry) bool {
 	a, b := &e.ends[0], &e.ends[1]
 	return !a.has(sentAny) && !b.has(sentAny) && (a.fin > 0 || b.fin > 0)
-}
-
-// resetStands reports whether the RST that was noted has an effect that nothing
-// disproved.
-func resetStands(x *resets, recs []record) bool {
-	if !x.effective {
-		return false
-	}
-	steps := false
-	for i := range recs {
-		r := &recs[i]
-		if r.isStep() && r.ref == x.reset.Ref && (r.on() == fsm.SendRST || r.on() == fsm.RecvRST) {
-			if r.believed() {
-				return true
-			}
-			steps = true
-		}
-	}
-	return !steps
 }
 
 // closerOf says who closed first, by acknowledgement: a FIN that acknowledges
@@ -307,33 +370,31 @@ func closerOf(e *entry) Closer {
 	return CloserBoth
 }
 
-// handshake draws the opening from the log.
-func (v *view) handshake(t *Table, recs []record) {
-	h := &v.flow.Handshake
-	client, server := v.flow.Client, v.flow.Server()
-	for i := range recs {
-		r := &recs[i]
-		mark := MarkKind(0)
-		if r.kind >= markBase {
-			mark = MarkKind(r.kind - markBase)
+// shakes takes the next record that may be of the handshake.
+func (v *view) shakes(r *record) {
+	h, client := &v.flow.Handshake, v.flow.Client
+	flags := tcp.Flags(r.flags)
+	switch syn := flags&(tcp.SYN|tcp.ACK) == tcp.SYN; {
+	case r.kind == markBase+uint8(ICMPError) || r.sender() == 0:
+	case r.sender() == client && syn && (r.kind == markBase+uint8(SYNAgain) || r.isStep() && r.on() == fsm.SendSYN):
+		if h.FirstSYNRef == 0 {
+			h.FirstSYN, h.FirstSYNRef = r.at, r.ref
 		}
-		switch syn := tcp.Flags(r.flags)&(tcp.SYN|tcp.ACK) == tcp.SYN; {
-		case mark == ICMPError || r.sender() == 0:
-		case r.sender() == client && syn && (mark == SYNAgain || r.isStep() && r.on() == fsm.SendSYN):
-			if h.FirstSYNRef == 0 {
-				h.FirstSYN, h.FirstSYNRef = r.at, r.ref
-			}
-			if h.SYNACKRef == 0 {
-				h.LastSYN, h.LastSYNRef = r.at, r.ref
-			}
-		case r.sender() == server && tcp.Flags(r.flags).Has(tcp.SYN|tcp.ACK):
-			if h.SYNACKRef == 0 {
-				h.SYNACK, h.SYNACKRef = r.at, r.ref
-			}
-		case r.sender() == client && r.isStep() && r.on() == fsm.RecvACKOfSYN && h.ACKRef == 0:
-			h.ACK, h.ACKRef = r.at, r.ref
+		if h.SYNACKRef == 0 {
+			h.LastSYN, h.LastSYNRef = r.at, r.ref
 		}
+	case r.sender() != client && flags.Has(tcp.SYN|tcp.ACK):
+		if h.SYNACKRef == 0 {
+			h.SYNACK, h.SYNACKRef = r.at, r.ref
+		}
+	case r.sender() == client && r.isStep() && r.on() == fsm.RecvACKOfSYN && h.ACKRef == 0:
+		h.ACK, h.ACKRef = r.at, r.ref
 	}
+}
+
+// handshake completes what the log told of the opening.
+func (v *view) handshake(t *Table) {
+	h := &v.flow.Handshake
 	h.Outcome = v.outcome()
 	if v.extra.icmp != 0 {
 		x := t.icmps.get(v.extra.icmp)

@@ -1,9 +1,8 @@
 package reassembly
 
 import (
+	"math"
 	"slices"
-
-	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 // wheel holds the closed flows by the second in which their retention ends. A
@@ -19,17 +18,23 @@ type wheel struct {
 type waiting struct {
 	entry uint32
 	gen   uint16
+	part  uint16 // of the second, rounded down: nothing is due before
 }
 
 // expiry is a flow whose retention has ended.
 type expiry struct {
-	at    int64
-	id    tcp.PacketRef
-	table *Table
-	flow  uint32
+	at   int64
+	hash uint64
+	held
 }
 
-const second = 1e9
+const (
+	second   = 1e9
+	partBits = 14 // of the nanoseconds in a part of a second
+	lastPart = (second - 1) >> partBits
+)
+
+const _ = uint(math.MaxUint16 - lastPart) // else this does not compile
 
 func newWheel(retain int64) wheel { return wheel{buckets: make([][]waiting, retain/second+3)} }
 
@@ -41,22 +46,31 @@ func floorSecond(at int64) int64 {
 	return q
 }
 
+// partOf is the part of its second in which an instant lies.
+func partOf(at int64) uint16 { return uint16((at - floorSecond(at)*second) >> partBits) }
+
 func (w *wheel) bucket(sec int64) *[]waiting {
-	n := int64(len(w.buckets))
-	return &w.buckets[(sec%n+n)%n]
+	i := sec % int64(len(w.buckets))
+	if i < 0 {
+		i += int64(len(w.buckets))
+	}
+	return &w.buckets[i]
 }
 
 // add lets an entry wait for the end of its retention.
 func (w *wheel) add(i uint32, e *entry, retain int64) {
 	e.bits |= flowInWheel
-	sec := floorSecond(e.last() + retain)
+	at := e.last() + retain
+	sec := floorSecond(at)
+	part := partOf(at)
 	if w.started {
 		// A clock that stepped back must not put an entry behind the hand.
-		sec = max(sec, w.next)
-		sec = min(sec, w.next+int64(len(w.buckets))-1)
+		if to := min(max(sec, w.next), w.next+int64(len(w.buckets))-1); to != sec {
+			sec, part = to, 0
+		}
 	}
 	b := w.bucket(sec)
-	*b = append(*b, waiting{i, e.gen})
+	*b = append(*b, waiting{i, e.gen, part})
 	w.slots++
 }
 
@@ -85,23 +99,43 @@ func (w *wheel) compact(t *Table) {
 func (w *wheel) advance(t *Table, watermark int64, due []expiry) []expiry {
 	now := floorSecond(watermark)
 	first := now - int64(len(w.buckets)) + 1
-	if w.started {
-		first = max(w.next, first)
+	part := uint16(lastPart)
+	if w.started && first <= w.next {
+		// The bucket of the current second holds no other one's flows.
+		first, part = w.next, partOf(watermark)
 	}
 	w.started, w.next = true, max(w.next, now)
-	for sec := first; sec <= now; sec++ {
-		due = w.collect(t, sec, watermark, due)
+	for sec := first; sec < now; sec++ {
+		due = w.collect(t, w.ripe(t, sec, lastPart), watermark, due)
+	}
+	if first <= now {
+		due = w.collect(t, w.ripe(t, now, part), watermark, due)
 	}
 	return due
 }
 
-// collect empties one bucket: what is due is appended to due, what lived on
-// meanwhile waits again.
-func (w *wheel) collect(t *Table, sec, watermark int64, due []expiry) []expiry {
+// ripe takes out of a bucket what may be due in a part of its second, and looks
+// at where it lies, without waiting for it. The list is valid until something was
+// added for each of its slots.
+func (w *wheel) ripe(t *Table, sec int64, part uint16) []waiting {
 	b := w.bucket(sec)
-	list := *b
-	*b = list[:0]
-	w.slots -= len(list)
+	list, later := *b, 0
+	for k, q := range list {
+		if q.part > part {
+			list[k], list[later] = list[later], q
+			later++
+			continue
+		}
+		t.approach(q.entry)
+	}
+	*b = list[:later]
+	w.slots -= len(list) - later
+	return list[later:]
+}
+
+// collect appends to due what is due of a list; what lived on meanwhile waits
+// again.
+func (w *wheel) collect(t *Table, list []waiting, watermark int64, due []expiry) []expiry {
 	for _, q := range list {
 		e := t.entries.get(q.entry)
 		if e.gen != q.gen || !e.has(flowInWheel) {
@@ -113,11 +147,11 @@ func (w *wheel) collect(t *Table, sec, watermark int64, due []expiry) []expiry {
 		}
 		if at := e.last() + t.retain; at <= watermark {
 			e.bits &^= flowInWheel
-			due = append(due, expiry{at, e.firstRef, t, q.entry})
+			due = append(due, expiry{at: at, held: held{id: e.firstRef, flow: q.entry}})
 			continue
 		}
-		// Appending to the bucket that is being read is safe: it never holds
-		// more than was read of it.
+		// Appending to the bucket that list was taken from is safe: it never
+		// holds more than was read of it.
 		w.add(q.entry, e, t.retain)
 	}
 	return due
