@@ -86,7 +86,7 @@ func (c *collector) gather(judges []*judge, waiting []*chunk, run func(i int)) {
 	streams = append(streams, &stream{places: c.inOrder(waiting)})
 	var running sync.WaitGroup
 	for i, j := range judges {
-		s := &stream{full: make(chan *chunk, 1), empty: make(chan *chunk, 3)}
+		s := &stream{full: make(chan *chunk, 4), empty: make(chan *chunk, 6)}
 		for range cap(s.empty) {
 			s.empty <- new(chunk)
 		}
