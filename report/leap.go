@@ -60,6 +60,8 @@ const (
 	leapTicks   = 20
 	// leapShare is how many times more ticks the silence should have had.
 	leapShare = 4
+	// leapQuiet is for how long a clock was not seen that gives way to another, ns.
+	leapQuiet = 1e9
 	// leapLook is how long after the silence segments are looked at, ns.
 	leapLook = 2e9
 )
@@ -74,9 +76,16 @@ func (l *leaps) see(s *tcp.Segment, hash uint64) (before int64, leapt bool) {
 	if s.Kind != tcp.KindTCP || s.Options&tcp.OptTimestamps == 0 || s.Flags&tcp.RST != 0 {
 		return 0, false
 	}
+	if l.before != 0 && s.At > l.until {
+		l.before = 0
+	}
 	hash ^= uint64(s.From)
 	c := &l.clocks[hash%leapClocks]
-	if c.hash != hash || s.Flags&tcp.SYN != 0 {
+	switch {
+	case c.hash == hash && s.Flags&tcp.SYN == 0:
+	case c.hash != hash && (l.before != 0 || uint64(s.At-c.lastAt) < leapQuiet):
+		return 0, false // in dense traffic all would displace each other, and none be known for long
+	default:
 		*c = hostClock{hash, s.At, s.At, s.TSVal, s.TSVal}
 		return 0, false
 	}
@@ -90,10 +99,6 @@ func (l *leaps) see(s *tcp.Segment, hash uint64) (before int64, leapt bool) {
 // vote counts what one clock says of the silence: that it passed, which settles
 // it, or that it did not.
 func (l *leaps) vote(c *hostClock, s *tcp.Segment) (before int64, leapt bool) {
-	if s.At > l.until {
-		l.before = 0
-		return 0, false
-	}
 	known, ticks := c.lastAt-c.firstAt, int64(int32(c.last-c.first))
 	if c.lastAt > l.before || known < leapHistory || ticks < leapTicks {
 		return 0, false
