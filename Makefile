@@ -6,7 +6,7 @@ PCAP_H   = $(firstword $(wildcard /usr/include/pcap.h /usr/include/pcap/pcap.h /
                                   /opt/homebrew/include/pcap.h))
 SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run build test deps offline race fuzz lint lab bench clean
+.PHONY: run build test deps offline race fuzz lint lab bench profile clean
 
 # Analyse a capture: the one that ships here, or CAPTURE=file.
 run: build
@@ -60,6 +60,19 @@ endif
 # Ratios against other tools, on generated captures.
 bench: deps
 	$(GO) run ./internal/bench/cmd/lastack-bench
+
+# What the compiler knows of the hot paths, anew: cmd/lastack/default.pgo, which
+# every build of the program uses.
+profile: deps
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(GO) build -trimpath -pgo=off -o $$dir/lastack ./cmd/lastack && \
+	$(GO) build -o $$dir/bench ./internal/bench/cmd/lastack-bench && \
+	for c in mix headers concurrent bulk flood; do \
+	  $$dir/bench generate --scale 0.3 --out $$dir/pcap $$c && \
+	  $$dir/lastack -q --cpu-profile $$dir/$$c.text $$dir/pcap >/dev/null && \
+	  $$dir/lastack -q --cpu-profile $$dir/$$c.lines --jsonl $$dir/jsonl $$dir/pcap >/dev/null || exit 1; \
+	done && \
+	$(GO) tool pprof -proto $$dir/*.text $$dir/*.lines >cmd/lastack/default.pgo
 
 clean:
 	rm -f lastack
