@@ -111,6 +111,7 @@ func (a *Analysis) health(r *Report, in Input, all *sums, shown *diagnose.Shown)
 		OneWay: all.quality(reassembly.QualityOneWay), Midstream: all.midstream,
 		Filtered: all.quality(reassembly.QualityFiltered), unseen: all.quality(reassembly.QualityCaptureLoss),
 	}
+	h.unturned = shown.Unturned()
 	if shown.Filtered() {
 		h.Filtered = max(h.Filtered, shown.Flows())
 		h.filter = shown

@@ -49,7 +49,8 @@ func (n *endings) plus(o *endings) {
 }
 
 // fine says that nothing was found, and how the flows ended. That there are no
-// problems it says only where every flow was seen to close in order, or is open.
+// problems it says only where every flow was seen to close in order, or is open, and
+// the capture may hold what tells.
 func (r *Report) fine(judged bool, remarks uint64) string {
 	how, clean := r.ended()
 	n := Plural(r.Flows, "flow", "flows")
@@ -60,7 +61,7 @@ func (r *Report) fine(judged bool, remarks uint64) string {
 		return "No " + r.asked() + " found" + flows + " (" + r.others() + "): " + how + "."
 	case !judged:
 		found = "No finding in what can be seen of " + n
-	case clean:
+	case clean && !r.Health.unturned:
 		found = "No teardown problems" + flows
 	}
 	found += ": " + how + "."

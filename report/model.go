@@ -111,6 +111,7 @@ type Health struct {
 	steppedBack bool   // the clock did, by a millisecond or more
 	endings     endings
 	filter      *diagnose.Shown // of the capture as a whole; nil for none
+	unturned    bool            // it holds nothing that opens or closes a connection
 }
 
 // Note is one remark on the input.

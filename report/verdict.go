@@ -104,6 +104,9 @@ func (r *Report) cannot() (out []string, judged bool) {
 		}
 		out = append(out, "Only "+kinds+" were captured"+share(p)+"; "+hides+" cannot be seen"+there(p)+"."+half)
 	}
+	if r.Health.unturned {
+		out = append(out, "No SYN, FIN or RST was captured: no connection opened or closed, or a filter left them out.")
+	}
 	if r.Health.KernelDrops > 0 {
 		out = append(out, "The capture lost "+Plural(r.Health.KernelDrops, "packet", "packets")+
 			", so no finding is surer than likely.")

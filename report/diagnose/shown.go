@@ -128,6 +128,12 @@ func (n *Shown) opensOnly() bool {
 	return n.rst == 0 && n.lone >= leastFiltered && n.lone > n.repeated
 }
 
+// Unturned reports that several flows were captured and no segment that opens or
+// closes one: a filter left them out, or none did in that time.
+func (n *Shown) Unturned() bool {
+	return n.plain >= leastFiltered && n.syn+n.synACK+n.fin+n.rst == 0
+}
+
 // Flows is how many flows the filter left nothing but flags of.
 func (n *Shown) Flows() uint64 {
 	if n.opensOnly() {
