@@ -9,7 +9,7 @@ import (
 	"github.com/lastack/lastack/reassembly/tcp"
 )
 
-// record is a step or a mark in a flow's log, as it is worked with. append says
+// record is a step or a mark in a flow's log, as it is worked with. encode says
 // how it lies in memory.
 type record struct {
 	at     int64

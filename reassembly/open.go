@@ -254,9 +254,12 @@ func (t *Table) confirmTentative(e *entry, side tcp.Side) (syn int64, ok bool) {
 	if last[0] != uint8(side)|uint8(side.Other())<<2 || last[1] != uint8(fsm.RecvSYN)|samePacket {
 		return 0, false
 	}
-	last[0] |= uint8(fsm.Seen) << 4
 	l := t.read(e)
 	l.next(e)
+	if l.pos != len(log)-2 {
+		return 0, false // the end of a number that looks like it
+	}
+	last[0] |= uint8(fsm.Seen) << 4
 	return l.at, true
 }
 

@@ -72,8 +72,16 @@ func (h *holes) openBefore(seq, ack tcp.Seq) bool {
 	return false
 }
 
-// beyond reports whether something behind ack is missing.
-func (h *holes) beyond(ack tcp.Seq) bool { return h.n > 0 && ack.Less(h.list[h.n-1].right) }
+// beyond reports whether something behind ack is missing. Each hole is asked: in a
+// stream of 4 GB, the first may stand before ack again while the last does not.
+func (h *holes) beyond(ack tcp.Seq) bool {
+	for _, o := range h.list[:h.n] {
+		if ack.Less(o.right) {
+			return true
+		}
+	}
+	return false
+}
 
 // below is how many missing octets stand before ack.
 func (h *holes) below(ack tcp.Seq) (octets uint64) {

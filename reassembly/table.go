@@ -40,7 +40,7 @@ type Table struct {
 	logged  logged
 	scratch []record
 	reader  reader
-	touched uint32 // means nothing; it keeps Hash's looks from being optimised away
+	touched uint32 // means nothing; it keeps the looks of Look and approach from being optimised away
 	n       Counters
 
 	whole     bool // for tests: every segment takes the whole path, and every flow an entry
