@@ -210,9 +210,11 @@ func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
 // answered makes the sender of s the server that received the last SYN: its
 // step stands at that SYN, where the kernel took it.
 func (t *Table) answered(e *entry, s *tcp.Segment) {
-	if at, ok := t.confirmTentative(e, s.From); ok {
-		t.receivedSYN(e, s, at)
-		return
+	if !t.whole {
+		if at, ok := t.confirmTentative(e, s.From); ok {
+			t.receivedSYN(e, s, at)
+			return
+		}
 	}
 	var last *record
 	recs := t.story(e)
