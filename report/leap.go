@@ -83,7 +83,7 @@ func (l *leaps) see(s *tcp.Segment, hash uint64) (before int64, leapt bool) {
 	c := &l.clocks[hash%leapClocks]
 	switch {
 	case c.hash == hash && s.Flags&tcp.SYN == 0:
-	case c.hash != hash && (l.before != 0 || uint64(s.At-c.lastAt) < leapQuiet):
+	case c.hash != hash && c.hash != 0 && (l.before != 0 || uint64(s.At-c.lastAt) < leapQuiet):
 		return 0, false // in dense traffic all would displace each other, and none be known for long
 	default:
 		*c = hostClock{hash, s.At, s.At, s.TSVal, s.TSVal}
