@@ -57,6 +57,7 @@ type judge struct {
 	sums    sums
 	people  population
 	best    map[groupKey]*best
+	times   int      // in all of them
 	covered []string // rules whose findings are kept for the patterns
 	latest  *best    // of the last finding
 }
@@ -132,7 +133,7 @@ func (j *judge) found(d diagnose.Finding) {
 		b.rank = r
 		flow = j.flow.Clone()
 	}
-	listed := b.kept && (j.opt.AllFindings || b.lists(d.Time))
+	listed := b.kept && (j.opt.AllFindings || j.lists(b, d.Time))
 	if listed || flow != nil {
 		d.Dress(j.flow)
 	}
@@ -149,6 +150,7 @@ func (j *judge) of(d *diagnose.Finding) *best {
 	if b == nil {
 		if len(j.best) >= bestKept {
 			clear(j.best) // costs a few copies too many, and bounds the map
+			j.times = 0
 		}
 		b = &best{key: k, kept: j.opt.ListFindings || slices.Contains(j.covered, k.rule)}
 		j.best[k] = b
@@ -167,10 +169,13 @@ type best struct {
 
 // lists reports whether a finding of that time may be one of the first of its
 // group, which are listed, and counts it with them.
-func (b *best) lists(time int64) bool {
+func (j *judge) lists(b *best, time int64) bool {
 	n := len(b.times)
 	switch {
+	case n < groupFindings && j.times >= listedFindings:
+		return true // more are not listed in all, and need not be remembered
 	case n < groupFindings:
+		j.times++
 		b.times = append(b.times, time)
 		for i := n; i > 0 && b.times[(i-1)/2] < b.times[i]; i = (i - 1) / 2 {
 			b.times[i], b.times[(i-1)/2] = b.times[(i-1)/2], b.times[i]
