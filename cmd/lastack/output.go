@@ -98,7 +98,7 @@ func (w flowWriter) Write(p []byte) (int, error) {
 
 // Flush follows the flows of a second. Compressed data would suffer from it.
 func (w flowWriter) Flush() error {
-	if _, plain := w.l.pack.(unpacked); w.l.prompt && plain {
+	if _, plain := w.l.pack.(*unpacked); w.l.prompt && plain {
 		w.l.flush()
 	}
 	return w.l.err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -30,16 +29,38 @@ func packed(name string, w io.Writer) (packer, error) {
 	return asIs(w), nil
 }
 
-// unpacked writes as it is.
-type unpacked struct{ *bufio.Writer }
+// unpacked writes as it is. What it gets at once stays together, so that whoever
+// reads along, or finds what a killed run left, has whole lines.
+type unpacked struct {
+	w   io.Writer
+	buf []byte
+}
 
-// blockBytes is how much is written at once: whole blocks that begin at multiples
-// of it cost a file system half of what odd ones do.
+// blockBytes is about how much is written at once: few large blocks cost a file
+// system two thirds of what many of 64 KiB do.
 const blockBytes = 256 << 10
 
-func asIs(w io.Writer) unpacked { return unpacked{bufio.NewWriterSize(w, blockBytes)} }
+func asIs(w io.Writer) *unpacked { return &unpacked{w: w} }
 
-func (u unpacked) Close() error { return u.Flush() }
+func (u *unpacked) Write(p []byte) (int, error) {
+	u.buf = append(u.buf, p...)
+	if len(u.buf) < blockBytes {
+		return len(p), nil
+	}
+	return len(p), u.Flush()
+}
+
+func (u *unpacked) Flush() (err error) {
+	if len(u.buf) > 0 {
+		_, err = u.w.Write(u.buf)
+	}
+	u.buf = u.buf[:0]
+	return err
+}
+
+func (u *unpacked) Close() error { return u.Flush() }
+
+func (u *unpacked) Reset(w io.Writer) { u.w, u.buf = w, u.buf[:0] }
 
 // packable refuses names that promise a compression that is not there.
 func packable(o output) error {
