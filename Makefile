@@ -25,27 +25,27 @@ endif
 
 # All tests that need no root. LASTACK_CORPUS=folder adds real captures.
 test: deps
-	$(GO) test ./...
+	$(GO) test -pgo=off ./...
 
 # Without cgo: reads files; no live capture, no filters.
 offline:
 	CGO_ENABLED=0 $(GO) build -o lastack ./cmd/lastack
 
 race: deps
-	$(GO) test -race ./...
+	$(GO) test -pgo=off -race ./...
 
 lint: deps
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 10s
 fuzz: deps
 	@for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	  for target in $$($(GO) test -pgo=off -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$target"; \
-	    $(GO) test $$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	    $(GO) test -pgo=off $$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; \
 	done
 
