@@ -61,7 +61,7 @@ type FlowWriter interface {
 	// Write gets whole flows, from one goroutine at a time.
 	Write(p []byte) (int, error)
 	// Flush is called when the flows that ended until an instant have been
-	// written, which is every second of event time.
+	// written: every second of event time, or more often.
 	Flush() error
 }
 

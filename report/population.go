@@ -106,9 +106,10 @@ func (p *population) approach(f *reassembly.Flow) {
 	p.touched += p.listeners.near(p.hashed)
 }
 
-// add counts a finalised flow's endpoints, which was approached. Those that are CLOSED at the instant
-// count nothing, and those of a flow that was judged early count until then:
-// nobody watched what became of them, and if they speak again they are a new flow.
+// add counts the endpoints of a finalised flow that was approached. Those that are
+// CLOSED at the instant count nothing, and those of a flow that was judged early
+// count until then: nobody watched what became of them, and if they speak again
+// they are a new flow.
 func (p *population) add(f *reassembly.Flow) {
 	for i := range f.Ends {
 		side := tcp.SideA + tcp.Side(i)

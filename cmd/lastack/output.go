@@ -20,7 +20,7 @@ import (
 type lines struct {
 	stream *jsonl.Stream
 	file   *os.File // nil on standard output
-	pack   packer   // before it
+	pack   packer   // between the stream and either
 	meta   func() error
 	begun  bool
 	prompt bool        // somebody may be reading along
