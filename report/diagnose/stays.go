@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/lastack/lastack/fsm"
@@ -51,12 +52,21 @@ type stays struct {
 }
 
 // window is how many connections of a place there were at some moments, and how
-// many entered TIME_WAIT in the time before each.
+// many entered TIME_WAIT in the time before each. Of use and wait it holds by how
+// many they differ from the moment before, modulo 2^32: a connection changes them
+// twice, however long it lasts.
 type window struct {
 	use, wait, entered [windowSlots]uint32
 }
 
-func (w *window) weight() uint64 { return uint64(slices.Max(w.use[:])) }
+func (w *window) weight() (most uint64) {
+	use := uint32(0)
+	for _, d := range w.use {
+		use += d
+		most = max(most, uint64(use))
+	}
+	return most
+}
 
 func (w *window) merge(o *window) {
 	for i := range o.use {
@@ -168,25 +178,35 @@ func (x *stay) compare(y *stay) int {
 // fold counts a stay at the moments that it covers.
 func (s *stays) fold(x *stay, in *folding) {
 	from, to := moment(x.open), moment(x.gone) // of the first that it covers, and of the first after it
-	entered := int64(-1)
+	entered := int64(math.MaxInt64)
 	if x.wait != 0 {
 		entered = moment(x.wait)
 		to = max(to, entered+1) // so that it is counted
 	}
-	for m := max(from, to-longestStay); m < to; m++ {
-		if slot := m / windowSlots; in.window == nil || slot != in.key.slot {
+	for from = max(from, to-longestStay); from < to; {
+		slot := from / windowSlots
+		if in.window == nil || slot != in.key.slot {
 			in.key.slot = slot
 			in.window = s.old.on(&in.key, in.hosts)
 		}
-		w, i := in.window, m%windowSlots
-		w.use[i]++
-		switch {
-		case entered < 0 || m < entered:
-			continue
-		case m == entered:
-			w.entered[i]++
+		w, end := in.window, min(to, (slot+1)*windowSlots)
+		between(&w.use, from, end)
+		if entered < end {
+			between(&w.wait, max(from, entered), end)
 		}
-		w.wait[i]++
+		if from <= entered && entered < end {
+			w.entered[entered%windowSlots]++
+		}
+		from = end
+	}
+}
+
+// between adds one to the numbers of the moments from from to before to, which
+// is in the same window or the first of the next.
+func between(numbers *[windowSlots]uint32, from, to int64) {
+	numbers[from%windowSlots]++
+	if i := to % windowSlots; i != 0 {
+		numbers[i]--
 	}
 }
 
@@ -263,9 +283,11 @@ func (x *stay) changes(list []change) []change {
 // counted appends the numbers of a window.
 func (s *stays) counted(k place, list []change) []change {
 	w, first := s.old.get(k), k.slot*windowSlots
+	var use, wait uint32
 	for i := range w.use {
+		use, wait = use+w.use[i], wait+w.wait[i]
 		list = append(list, change{at: (first + int64(i)) * momentNS, base: true,
-			baseUse: w.use[i], baseWait: w.wait[i], entered: w.entered[i]})
+			baseUse: use, baseWait: wait, entered: w.entered[i]})
 	}
 	if k.slot++; s.old.get(k) == nil {
 		list = append(list, change{at: (first + windowSlots) * momentNS, base: true})
