@@ -68,20 +68,15 @@ func NewTable(o Options, done func(*Flow)) *Table {
 	t := &Table{opts: o, done: done}
 	t.retain = max(int64(o.Profile.TwoMSL), retention)
 	t.tally.limit = o.MaxFlows/2 + 1<<10
-	t.drop()
+	t.pending = map[uint32][]tcp.Segment{}
+	t.aside = t.entries.alloc()
+	t.wheel = newWheel(t.retain)
 	return t
 }
 
-// drop forgets all flows, without a word on any.
-func (t *Table) drop() {
-	t.index, t.pending = index{}, map[uint32][]tcp.Segment{}
-	t.entries, t.openings, t.wides, t.blocks = slab[entry]{}, slab[opening]{}, slab[addresses]{}, slab[block]{}
-	t.compats = slab[compat.State]{}
-	t.extras, t.holes, t.resets = slab[extra]{}, slab[[2]holes]{}, slab[resets]{}
-	t.previouses, t.icmps = slab[Previous]{}, slab[icmpError]{}
-	t.aside = t.entries.alloc()
-	t.wheel = newWheel(t.retain)
-}
+// drop gives up all that a table holds but its counters, without a word on any
+// flow. It is of no use afterwards.
+func (t *Table) drop() { *t = Table{n: t.n, shortcuts: t.shortcuts, turns: t.turns} }
 
 // Counters are the sums so far.
 func (t *Table) Counters() Counters { return t.n }

@@ -334,13 +334,21 @@ func (a *Analysis) Finish(until int64, in Input) (*Report, error) {
 	}
 	waiting := a.waiting()
 	judges := make([]*judge, len(a.panels))
+	held := 0
 	for i, p := range a.panels {
 		judges[i] = p.judge
+		held += p.all.Held()
 	}
 	a.collector.gather(judges, waiting, func(i int) { a.panels[i].all.Finish(until) })
-	runtime.GC() // the tables have just been dropped, and the report needs memory
+	if held > manyFlows {
+		runtime.GC() // the tables have just been dropped, and the report needs memory
+	}
 	return a.build(until, in, a.collector, judges), a.collector.err
 }
+
+// manyFlows is how many flows leave so much memory behind that collecting it at
+// once is worth its time.
+const manyFlows = 1 << 13
 
 // end is until, or the latest event time when that is later.
 func (a *Analysis) end(until int64) int64 {
