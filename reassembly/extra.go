@@ -37,6 +37,10 @@ type extraSide struct {
 	firstData, firstPlain       int64
 	firstDataRef, firstPlainRef tcp.PacketRef
 	unseenAt                    int64 // when octets of it were acknowledged that were not captured
+	// ahead is how far it had sent by a bare acknowledgement that stood beyond
+	// what was captured of it; set once there was one.
+	ahead  tcp.Seq
+	aheads bool
 }
 
 // spoken describes a segment that was neither a copy of a frame nor an RST.
@@ -57,9 +61,11 @@ type resets struct {
 	reset     Reset
 	resetSeq  tcp.Seq // of the RST in reset
 	effective bool    // reset took effect
-	// suspect is the first RST of a live endpoint, until it proves to be denied.
-	suspect Reset
-	denied  Denied
+	// suspect is the first RST of a live endpoint, until it proves to be denied;
+	// suspectTS the latest timestamp of its sender by then.
+	suspect   Reset
+	suspectTS uint32
+	denied    Denied
 }
 
 // icmpError is an ICMP error that quotes the flow.

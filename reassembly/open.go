@@ -131,6 +131,9 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 			e.client, e.role = s.From.Other(), RoleSYNACK
 		}
 		return
+	case d.has(sentSYN) && p.has(sentSYNACK) && s.Seq == d.iss && fits:
+		t.crosses(e, s)
+		return
 	case d.has(sentSYNACK) && !undecided(p), d.has(wasEstablished) && !d.has(sentSYNACK) && !(fits && undecided(p)):
 		t.mark(e, Stray, s)
 		return
@@ -161,6 +164,20 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 		t.answered(e, s)
 	}
 	t.reaches(e, s, fits)
+}
+
+// crosses works in the second SYN-ACK of a simultaneous open (RFC 9293 figure 7):
+// its sender had the peer's SYN, and has its SYN-ACK or is about to.
+func (t *Table) crosses(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	d.bits |= sentSYNACK | hasAck
+	d.ack = s.Ack
+	if d.has(presumedSYN) {
+		t.confirm(e, s.From, fsm.RecvSYN)
+	} else if d.state == fsm.SynSent {
+		t.move(e, s.From, fsm.RecvSYN, fsm.Seen, s)
+	}
+	t.reaches(e, s, true)
 }
 
 // undecided reports that an opener has not shown which SYN-ACK it took.
@@ -290,8 +307,22 @@ func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
 	if d.state == fsm.SynRcvd {
 		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYNACK)/2)
 	}
-	if p := e.end(s.From.Other()); p.state == fsm.SynSent && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt) {
-		t.move(e, s.From.Other(), fsm.RecvSYNACK, fsm.Presumed, s)
+	t.reachesAgain(e, s)
+}
+
+// reachesAgain is what a repeated SYN-ACK tells of the opener. One repetition
+// may be for an answer that was lost; an opener that is silent through more has
+// received none. Its SYN, if it comes again too, asks for another.
+func (t *Table) reachesAgain(e *entry, s *tcp.Segment) {
+	side := s.From.Other()
+	p := e.end(side)
+	switch {
+	case p.has(presumedSYNACK):
+		if r := t.latest(e, side, fsm.RecvSYNACK); e.end(s.From).syn > 2 && r != nil && s.At-r.at > t.patience(e) {
+			t.retract(e, side, fsm.RecvSYNACK, s)
+		}
+	case p.state == fsm.SynSent && p.syn > 1 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt):
+		t.move(e, side, fsm.RecvSYNACK, fsm.Presumed, s)
 	}
 }
 
@@ -307,30 +338,51 @@ func (t *Table) flight(e *entry) int64 {
 
 // quote works an ICMP error in that quotes a segment of flow i. Only in
 // SYN_SENT, and only for the SYN itself, does a hard error end the attempt
-// (RFC 1122 §4.2.3.9, RFC 5461).
+// (RFC 1122 §4.2.3.9, RFC 5461). One that quotes what was never sent is forged,
+// or of another connection (RFC 5927 §4.1).
 func (t *Table) quote(i uint32, s *tcp.Segment) {
 	if i == 0 {
 		t.n.Strangers++
 		return
 	}
-	t.n.Quotes++
 	e := t.entries.get(i)
 	d := e.end(s.From)
+	if !e.sent(s.From, s.Seq) {
+		t.n.Strangers++
+		return
+	}
+	t.n.Quotes++
 	t.mark(e, ICMPError, s)
 	if x := t.extra(e); x.icmp == 0 {
 		*made(&t.icmps, &x.icmp) = icmpError{s.At, s.Ref, s.Reporter, s.ICMPType, s.ICMPCode}
 	}
-	if d.state == fsm.SynSent && s.Seq == d.iss && unreachable(s) {
+	if d.state == fsm.SynSent && hardError(s.Tuple.Is4(), s.ICMPType, s.ICMPCode) {
 		t.move(e, s.From, fsm.RecvICMP, fsm.Presumed, s)
 		t.settle(i, e)
 	}
 }
 
-// unreachable reports a hard error: ICMP type 3 but "fragmentation needed", or
-// ICMPv6 type 1.
-func unreachable(s *tcp.Segment) bool {
-	if s.Tuple.Is4() {
-		return s.ICMPType == 3 && s.ICMPCode != 4
+// sent reports that a side may have sent a segment that began at seq: its SYN
+// while it opens, later what was captured or stands in the peer's window.
+func (e *entry) sent(side tcp.Side, seq tcp.Seq) bool {
+	d, p := e.end(side), e.end(side.Other())
+	switch {
+	case !d.has(hasSeq):
+		return true
+	case d.state == fsm.SynSent:
+		return seq == d.iss
 	}
-	return s.ICMPType == 1
+	off := d.nxt.Sub(seq)
+	return off >= 0 && off < maxJump || off < 0 && p.has(hasEdge) && seq.Less(p.edge)
+}
+
+// hardError reports an ICMP error at which an attempt to connect ends. RFC 1122
+// §4.2.3.9 means "destination unreachable", but for "fragmentation needed" (a
+// soft one for other connections); Linux ends it at "time exceeded" and
+// "parameter problem" too (tcp_v4_err, tcp_v6_err).
+func hardError(is4 bool, kind, code uint8) bool {
+	if is4 {
+		return kind == 3 && code != 4 || kind == 11 || kind == 12
+	}
+	return kind == 1 || kind == 3 || kind == 4
 }

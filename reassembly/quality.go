@@ -11,7 +11,7 @@ func (v *view) quality(why Ending, until int64) (q Quality) {
 	a, b := &e.ends[0], &e.ends[1]
 	set(v.flow.Midstream, QualityMidstream)
 	set(oneWay(a, b) || oneWay(b, a), QualityOneWay)
-	set(e.has(flowLoss), QualityCaptureLoss)
+	set(e.has(flowLoss) || v.torn, QualityCaptureLoss)
 	set(e.has(flowCopies), QualityDuplicates)
 	set(e.has(flowSnapped), QualitySnapped)
 	set(filtered(e), QualityFiltered)

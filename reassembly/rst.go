@@ -177,21 +177,31 @@ func (t *Table) suspects(e *entry, s *tcp.Segment) {
 	}
 	x := t.resetsOf(t.extra(e))
 	if x.suspect.Ref == 0 && x.denied.Ref == 0 {
-		x.suspect = t.describeRST(e, s)
+		x.suspect, x.suspectTS = t.describeRST(e, s), d.tsval
+		if s.Options&tcp.OptTimestamps != 0 {
+			x.suspectTS = s.TSVal
+		}
 	}
 }
 
 // disowns notes that the named sender of an RST goes on after it: later than
-// anything that was in flight.
+// anything that was in flight, and than what its timestamps say was sent before.
 func (t *Table) disowns(e *entry, s *tcp.Segment) {
 	i := t.extra(e).resets
 	if i == 0 {
 		return
 	}
 	x := t.resets.get(i)
-	if x.suspect.Ref != 0 && x.suspect.By == s.From && s.At-x.suspect.At > t.patience(e) {
+	late := x.suspect.Ref != 0 && x.suspect.By == s.From && s.At-x.suspect.At > t.patience(e)
+	if late && !x.overtook(e.end(s.From), s) {
 		t.deny(x, s)
 	}
+}
+
+// overtook reports that the suspect RST was sent after segment s of the same
+// sender d, by their timestamps: s took longer.
+func (x *resets) overtook(d *end, s *tcp.Segment) bool {
+	return d.has(hasTS) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-x.suspectTS) <= 0
 }
 
 func (t *Table) deny(x *resets, s *tcp.Segment) {

@@ -122,8 +122,12 @@ func (t *Table) sequence(e *entry, s *tcp.Segment) bool {
 		t.take(e, s, s.Len)
 		return true
 	case ahead > 0:
-		if t.probesUnseen(e, s) || ahead > maxJump || s.Len == 0 && s.Flags&tcp.FIN == 0 {
-			return false // an acknowledgement may run ahead of data that was not captured
+		if t.probesUnseen(e, s) || ahead > maxJump {
+			return false
+		}
+		if s.Len == 0 && s.Flags&tcp.FIN == 0 {
+			t.runsAhead(e, s)
+			return false
 		}
 		t.holesOf(t.extra(e))[s.From.Index()].add(d.nxt, s.Seq, s.At)
 		d.nxt = right
@@ -131,6 +135,19 @@ func (t *Table) sequence(e *entry, s *tcp.Segment) bool {
 		return true
 	}
 	return t.behind(e, s, right)
+}
+
+// runsAhead notes a bare acknowledgement that stands beyond what was captured of
+// its sender: that had sent more by then, within the window, payload or a FIN.
+// Where that was lost before the tap it comes again.
+func (t *Table) runsAhead(e *entry, s *tcp.Segment) {
+	if p := e.end(s.From.Other()); p.has(hasEdge) && p.edge.Less(s.Seq) {
+		return
+	}
+	x := t.side(e, s.From)
+	if !x.aheads || x.ahead.Less(s.Seq) {
+		x.ahead, x.aheads = s.Seq, true
+	}
 }
 
 // behind is sequence for a segment that begins before SND.NXT: a keepalive, a

@@ -135,7 +135,8 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 			t.clearSender(e, s)
 		}
 	case fsm.SendRST:
-		if s.At-last.at > t.patience(e) {
+		x := t.knownResets(e)
+		if s.At-last.at > t.patience(e) && !(x.suspect.Ref == last.ref && x.overtook(d, s)) {
 			t.retract(e, s.From, on, s) // somebody else sent that RST
 			d.bits &^= aborted
 		}

@@ -20,6 +20,7 @@ type view struct {
 	steps     []Step
 	marks     []Mark
 	timeWaits []TimeWait
+	torn      bool // octets are missing that were acknowledged, or stood before what was sent
 }
 
 // fill describes e as it stands at event time until. Timers run up to then: they
@@ -46,6 +47,7 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 		f.Reset = v.resets.reset
 	}
 	f.Denied = v.resets.denied
+	v.torn = false
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		v.endpoint(t, side)
 		v.lastStay(side)
@@ -202,11 +204,14 @@ func (v *view) endpoint(t *Table, side tcp.Side) {
 	out.Timestamps, out.LastTSVal, out.TSEcr = d.has(hasTS), d.tsval, d.tsecr
 	out.SYNTSVal, out.HasSYNTSVal, out.TTL = d.tsSYN, d.has(hasTSSYN), d.ttl
 	if e.extra != 0 {
-		out.more(&v.extra.sides[k])
+		x := &v.extra.sides[k]
+		out.more(x)
+		v.torn = v.torn || x.aheads && d.nxt.Less(x.ahead)
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
 		if v.extra.holes != 0 {
 			out.AckedUnseen = t.holes.get(v.extra.holes)[k].below(p.ack)
+			v.torn = v.torn || out.AckedUnseen > 0
 		}
 		if ahead := p.ack.Sub(d.nxt); ahead > 0 {
 			out.AckedUnseen += uint64(ahead)
@@ -299,17 +304,17 @@ func (v *view) shakes(r *record) {
 // handshake completes what the log told of the opening.
 func (v *view) handshake(t *Table) {
 	h := &v.flow.Handshake
-	h.Outcome = v.outcome()
 	if v.extra.icmp != 0 {
 		x := t.icmps.get(v.extra.icmp)
 		h.ICMP, h.ICMPRef, h.ICMPType, h.ICMPCode = x.at, x.ref, x.kind, x.code
 		h.ICMPReporter = netip.AddrFrom16(x.reporter).Unmap()
 	}
+	h.Outcome = v.outcome()
 }
 
 // outcome says how the handshake went.
 func (v *view) outcome() Outcome {
-	c, s := v.entry.end(v.flow.Client), v.entry.end(v.flow.Server())
+	c, s, h := v.entry.end(v.flow.Client), v.entry.end(v.flow.Server()), &v.flow.Handshake
 	established := c.has(wasEstablished) && !c.has(presumedSYNACK) || s.has(wasEstablished)
 	switch {
 	case v.flow.Midstream:
@@ -322,7 +327,7 @@ func (v *view) outcome() Outcome {
 		return Refused
 	case s.has(sentSYNACK) || c.has(sentSYNACK):
 		return Incomplete
-	case v.extra.icmp != 0 && c.has(sentSYN):
+	case c.has(sentSYN) && h.ICMPRef != 0 && hardError(v.flow.Tuple.Is4(), h.ICMPType, h.ICMPCode):
 		return Unreachable
 	}
 	return Unanswered
