@@ -121,15 +121,18 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 		t.mark(e, kind, s)
 		return false
 	}
+	written := d.nxt
 	fresh := t.sequence(e, s)
 	t.deduceFIN(e, s)
 	knew := d.has(ackedFIN)
 	t.proves(e, s)
 	if !knew && d.has(ackedFIN) {
 		// Even a bare acknowledgement says how far its sender had written.
-		d.nxtFIN = s.Seq.Max(d.nxt)
-		if fresh {
-			d.nxtFIN = s.Seq
+		d.nxtFIN = s.Seq.Max(written)
+		if e.extra != 0 {
+			if x := t.side(e, s.From); x.aheadAt != 0 {
+				d.nxtFIN = d.nxtFIN.Max(x.ahead)
+			}
 		}
 	}
 	if s.Flags&tcp.FIN != 0 {

@@ -39,8 +39,13 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 		d.bits |= gotFIN
 	}
 	d.bits |= ackedFIN
-	if d.has(presumedACKOfFIN) && p.has(finAcksPeer) {
-		t.confirm(e, side, fsm.RecvACKOfFIN) // the peer's FIN carried that acknowledgement
+	switch { // the peer's FIN carried the acknowledgement of its own
+	case !p.has(finAcksPeer):
+	case d.has(presumedACKOfFIN):
+		t.confirm(e, side, fsm.RecvACKOfFIN)
+	case d.has(sentFIN) && !d.has(finAcked):
+		d.bits |= finAcked
+		t.move(e, side, fsm.RecvACKOfFIN, fsm.Seen, s)
 	}
 }
 
@@ -166,7 +171,11 @@ func (t *Table) sendsFIN(e *entry, s *tcp.Segment) {
 	crossing := d.has(gotFIN) && !acks
 	if crossing {
 		// It had not received the peer's FIN when it sent its own, whatever the
-		// order in the capture: the acknowledgement number decides.
+		// order in the capture: the acknowledgement number decides. One that was
+		// sent long ago does not come any more.
+		if r := t.latest(e, side, fsm.RecvFIN); r != nil {
+			crossing = s.At-r.at <= t.patience(e)
+		}
 		t.retract(e, side, fsm.RecvFIN, s)
 		d.bits &^= gotFIN
 	}

@@ -10,7 +10,8 @@ import (
 // copies recognises copies of a frame: mirror ports, the "any" interface and
 // radio retries show one segment twice. An IPv4 identification other than 0
 // decides alone, since a retransmission takes a new one; without it, headers,
-// options and timestamps must be identical within a few milliseconds.
+// options and timestamps must be identical within a few milliseconds, or within
+// less than any timer takes where a repetition would differ.
 //
 // It is one small cache per partition, not a ring per flow: a copy comes soon or
 // not at all, and flows pay nothing for it. Eight slots that share a cache line
@@ -34,6 +35,9 @@ const (
 	copyUnit     = 16              // 2^16 ns
 	copyWindow   = 2e6 >> copyUnit // without an IP ID
 	copyWindowID = 1e9 >> copyUnit // with one
+	// copyWindowRTO is for a SYN, which no host repeats sooner (RFC 6298 §2.1), and
+	// for a FIN with a timestamp, which goes on until it is repeated.
+	copyWindowRTO = 500e6 >> copyUnit
 )
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
@@ -42,8 +46,11 @@ func (c *copies) seen(s *tcp.Segment) bool {
 	set := &c.sets[h%copySets]
 	slot := copySlot{uint32(h >> 32), uint32(s.At >> copyUnit)}
 	window := int32(copyWindow)
-	if s.IPID != 0 {
+	switch stamped := s.Options&tcp.OptTimestamps != 0; {
+	case s.IPID != 0:
 		window = copyWindowID
+	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN, s.Flags&tcp.FIN != 0 && stamped:
+		window = copyWindowRTO
 	}
 	last := len(set) - 1
 	for i := range set {

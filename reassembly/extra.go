@@ -37,10 +37,10 @@ type extraSide struct {
 	firstData, firstPlain       int64
 	firstDataRef, firstPlainRef tcp.PacketRef
 	unseenAt                    int64 // when octets of it were acknowledged that were not captured
-	// ahead is how far it had sent by a bare acknowledgement that stood beyond
-	// what was captured of it; set once there was one.
-	ahead  tcp.Seq
-	aheads bool
+	// ahead is how far it had sent by a bare acknowledgement at aheadAt that stood
+	// beyond what was captured of it; aheadAt is 0 when there was none.
+	ahead   tcp.Seq
+	aheadAt int64
 }
 
 // spoken describes a segment that was neither a copy of a frame nor an RST.

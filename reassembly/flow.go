@@ -97,7 +97,11 @@ type Endpoint struct {
 	Duplicates, Retransmits uint64
 	OutOfOrder, ZeroWindows uint64
 	Keepalives              uint64
-	AckedUnseen             uint64 // octets of it that the peer acknowledged and the capture does not hold
+	// Ahead is how far it had sent by a bare acknowledgement at AheadAt that stood
+	// beyond what was captured of it by then; AheadAt is 0 when there was none.
+	Ahead       tcp.Seq
+	AheadAt     int64
+	AckedUnseen uint64 // octets of it that the peer acknowledged and the capture does not hold
 
 	LastAt      int64 // its last segment
 	LastRef     tcp.PacketRef

@@ -82,6 +82,9 @@ func isNewSYNACK(e *entry, s *tcp.Segment) bool {
 	case isLate(e, s):
 		return false
 	}
+	if p.packets == 0 && d.has(hasISN) {
+		return d.has(sentFIN) || d.state == fsm.Closed // one direction alone: it begins only where the old one ended
+	}
 	return over(e) || !e.has(flowSYN|flowSYNACK)
 }
 

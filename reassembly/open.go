@@ -141,6 +141,9 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 		// Another ISN for the same SYN: the server forgot, or two answer. The
 		// last one stands until the client chooses.
 		t.mark(e, SYNACKAgain, s)
+		if x := t.resetsOf(t.extra(e)); x.suspect.By == s.From {
+			x.suspect = Reset{} // it began anew: the RST was its own
+		}
 		d.startAt(s)
 		d.ack = s.Ack
 		t.reaches(e, s, fits)
@@ -301,13 +304,23 @@ func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
 	}
 	if d.has(presumedACKOfSYN) {
 		if r := t.latest(e, s.From, fsm.RecvACKOfSYN); r != nil && s.At-r.at > t.flight(e) {
-			t.retract(e, s.From, fsm.RecvACKOfSYN, s)
+			t.ignoredThird(e, s)
 		}
 	}
 	if d.state == fsm.SynRcvd {
 		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYNACK)/2)
 	}
 	t.reachesAgain(e, s)
+}
+
+// ignoredThird takes back that the sender of s received the third segment, and a
+// FIN that came with it or behind it.
+func (t *Table) ignoredThird(e *entry, s *tcp.Segment) {
+	if d := e.end(s.From); !d.has(presumedFIN) {
+		t.retract(e, s.From, fsm.RecvACKOfSYN, s)
+	} else if t.retract(e, s.From, fsm.RecvACKOfSYN, s, fsm.RecvFIN) {
+		d.bits &^= gotFIN
+	}
 }
 
 // reachesAgain is what a repeated SYN-ACK tells of the opener. One repetition

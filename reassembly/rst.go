@@ -143,7 +143,8 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 		r.InAnswerTo, r.AnswerAt = peer.ref, peer.at
 	}
 	acked := d.has(hasAck) && p.dataAt != 0 && !d.ack.Less(p.nxt) || r.HasACK && !s.Ack.Less(p.nxt)
-	if p.dataAt > d.dataAt && acked {
+	silent := d.dataAt == 0 && r.HasACK && p.has(hasISN) && p.iss.Add(1).Less(s.Ack) // where octets behind it were lost
+	if p.dataAt > d.dataAt && (acked || silent) {
 		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
 	}
 	if ahead := s.Ack.Sub(p.nxt); r.HasACK && p.has(hasSeq) && ahead > 0 && ahead <= p.unseenLimit(d) {

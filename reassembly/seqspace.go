@@ -144,9 +144,8 @@ func (t *Table) runsAhead(e *entry, s *tcp.Segment) {
 	if p := e.end(s.From.Other()); p.has(hasEdge) && p.edge.Less(s.Seq) {
 		return
 	}
-	x := t.side(e, s.From)
-	if !x.aheads || x.ahead.Less(s.Seq) {
-		x.ahead, x.aheads = s.Seq, true
+	if x := t.side(e, s.From); x.aheadAt == 0 || x.ahead.Less(s.Seq) {
+		x.ahead, x.aheadAt = s.Seq, s.At
 	}
 }
 
@@ -213,12 +212,12 @@ func garbage(p *end, s *tcp.Segment) bool {
 }
 
 // repeats keeps the account of payload that comes again while the peer is
-// silent.
+// silent. What that has acknowledged is none: only the acknowledgement was lost.
 func (t *Table) repeats(e *entry, s *tcp.Segment) {
-	if s.Len == 0 {
+	d, p := e.end(s.From), e.end(s.From.Other())
+	if s.Len == 0 || p.has(hasAck) && s.Seq.Add(s.Len).LessEq(p.ack) {
 		return
 	}
-	d, p := e.end(s.From), e.end(s.From.Other())
 	x := t.side(e, s.From)
 	if x.repeats == 0 {
 		x.unansweredAt, x.unansweredRef = d.dataAt, d.dataRef

@@ -130,7 +130,7 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 		t.retract(e, s.From, on, s)
 		d.bits &^= timedOut
 	case fsm.RecvRST:
-		if t.outlives(e, s) {
+		if t.outlives(e, s) && !d.sentBefore(s) {
 			t.retract(e, s.From, on, s)
 			t.clearSender(e, s)
 		}
@@ -159,6 +159,16 @@ func (t *Table) clearSender(e *entry, s *tcp.Segment) {
 	if x.suspect.Ref == x.reset.Ref {
 		t.deny(x, s)
 	}
+}
+
+// sentBefore reports that a segment is a late copy by its timestamp: of what its
+// sender d had sent before its last.
+func (d *end) sentBefore(s *tcp.Segment) bool {
+	if !d.has(hasTS) || s.Options&tcp.OptTimestamps == 0 {
+		return false
+	}
+	age := int32(s.TSVal - d.tsval)
+	return age < 0 || age == 0 && s.Len > 0 && s.End().LessEq(d.nxt)
 }
 
 // patience is how long after an RST traffic proves that it had no effect: what

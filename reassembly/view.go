@@ -206,7 +206,7 @@ func (v *view) endpoint(t *Table, side tcp.Side) {
 	if e.extra != 0 {
 		x := &v.extra.sides[k]
 		out.more(x)
-		v.torn = v.torn || x.aheads && d.nxt.Less(x.ahead)
+		v.torn = v.torn || x.aheadAt != 0 && d.nxt.Less(x.ahead)
 	}
 	if p.has(hasAck) && d.has(hasSeq) && d.has(sentAny) {
 		if v.extra.holes != 0 {
@@ -235,6 +235,7 @@ func (d *Endpoint) more(x *extraSide) {
 	d.EarlyRepeats, d.LastEarlyRepeat = x.earlyRepeats, x.lastEarlyRepeat
 	d.FirstData, d.FirstDataRef, d.FirstDataLen = x.firstData, x.firstDataRef, x.firstDataLen
 	d.FirstPlain, d.FirstPlainRef = x.firstPlain, x.firstPlainRef
+	d.Ahead, d.AheadAt = x.ahead, x.aheadAt
 }
 
 // leaveTimeWait notes on a side's last stay how it ended.
