@@ -36,6 +36,8 @@ Look-alikes
   (accept-queue-overflow).
   A listener that waits for data (TCP_DEFER_ACCEPT) and repeats its SYN-ACK when
   the wait is over: the same, many seconds later.
+  Either of them for a moment, with a single repetition: where the capture was
+  made so close to the server that hardly anything is lost behind it, possible.
   A SYN-ACK that was lost, so that the SYN comes again: syn-retransmitted.
   A SYN-ACK repeated because the acknowledgement was late: within a round trip.
 
@@ -63,7 +65,7 @@ func checkHandshakeACK(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			Evidence{Ref: again.Ref, At: again.At, Side: f.Server(), What: "the server sends its SYN-ACK again, so that did not arrive"})
 		n.Time = ack.At
 		n.Duration = again.At - ack.At
-		n.Verdict = fmt.Sprintf("the client's acknowledgement of the SYN-ACK passed our tap (%s) but did not reach %s, which sent its SYN-ACK again %s later (%s), %s in all: the path to it lost the packet, or its listener waits for data",
+		n.Verdict = fmt.Sprintf("the client's acknowledgement of the SYN-ACK passed our tap (%s) but did not reach %s, which sent its SYN-ACK again %s later (%s), %s in all: the path to it lost the packet, or its listener ignored it (a full accept queue, or one that waits for data)",
 			frame(ack.Ref), f.Addr(f.Server()), Span(again.At-ack.At), frame(again.Ref), times(repeats))
 		if n.rests(f, onClock) {
 			emit(n)
@@ -85,8 +87,8 @@ func sureOfACKLoss(f *reassembly.Flow, gap int64) Confidence {
 		}
 	}
 	switch sure := sureOfLoss(f, gap); {
-	case f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed:
-		return Possible
+	case f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed, nearServer(f):
+		return Possible // the last: it hardly was lost so close to the listener
 	case gap > 1500e6:
 		return max(sure, Likely)
 	default:

@@ -107,7 +107,7 @@ func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		}
 	}
 	n := newFinding(f, who, sure, evidence...)
-	n.Duration = max(h.ACK, h.SYNACK) - h.FirstSYN
+	n.Duration = max(h.ACK, h.SYNACK, m.At) - h.FirstSYN
 	n.Verdict = fmt.Sprintf("the connection to %s opened only with the client's %s SYN, %s after the first%s: %s",
 		f.Addr(f.Server()), ordinal(len(at)), Span(n.Duration), schedule(at), why)
 	if n.rests(f, onPackets) {
