@@ -142,15 +142,33 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	if passive && peer.ref != 0 && s.At-peer.at <= max(2*e.rtt, 500e6) {
 		r.InAnswerTo, r.AnswerAt = peer.ref, peer.at
 	}
-	acked := d.has(hasAck) && p.dataAt != 0 && !d.ack.Less(p.nxt) || r.HasACK && !s.Ack.Less(p.nxt)
-	silent := d.dataAt == 0 && r.HasACK && p.has(hasISN) && p.iss.Add(1).Less(s.Ack) // where octets behind it were lost
-	if p.dataAt > d.dataAt && (acked || silent) {
-		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
-	}
+	r.Shut, r.PeerShut = d.has(inZeroWindow) && s.Window == 0, p.has(inZeroWindow)
+	r.leaves(d, p, s)
 	if ahead := s.Ack.Sub(p.nxt); r.HasACK && p.has(hasSeq) && ahead > 0 && ahead <= p.unseenLimit(d) {
 		r.AckedUnseen = uint32(ahead)
 	}
 	return r
+}
+
+// leaves notes what of the peer's payload an RST by d leaves unanswered. The
+// peer's FIN may still be on its way when all payload has been acknowledged.
+func (r *Reset) leaves(d, p *end, s *tcp.Segment) {
+	if p.dataAt <= d.dataAt || !r.HasACK && !d.has(hasAck) {
+		return
+	}
+	ack, end := d.ack, p.nxt
+	if r.HasACK && (!d.has(hasAck) || ack.Less(s.Ack)) {
+		ack = s.Ack
+	}
+	if p.has(sentFIN) && end == p.finEnd {
+		end--
+	}
+	switch left := end.Sub(ack); {
+	case left <= 0:
+		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
+	case r.HasACK:
+		r.Unacked = uint32(left)
+	}
 }
 
 // classOfRST tells an abort from the answer of a host without a socket by the

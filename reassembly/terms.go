@@ -165,6 +165,13 @@ type Reset struct {
 	// AckedUnseen is how many octets of the peer it acknowledges that the capture
 	// does not hold.
 	AckedUnseen uint32
+	// Unacked is how many octets of the peer's payload had passed that neither it
+	// nor anything before it acknowledged: they were lost, or on their way. 0 when
+	// it has no ACK.
+	Unacked uint32
+	// Shut and PeerShut report that the last window of its sender, or of the peer,
+	// was zero.
+	Shut, PeerShut bool
 	// AfterFIN reports that the sender of the RST had sent its FIN before.
 	AfterFIN bool
 }
