@@ -54,7 +54,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"abortive-close": {"aborted instead of closing", "one end aborted instead of closing",
 			"An abort (SO_LINGER 0 or the like) discards what had not been delivered yet{mild}.", false, ""},
 		"rst-unread-data": {"reset {flows}, leaving data unread", "a close with data unread sent an RST",
-			"What the {peer} had sent was not read.", false, ""},
+			"What the {peer} had sent last was not read, or not answered{mild}.", false, ""},
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
 		"rst-listener-closed": {"reset all its connections at once", "a burst of RSTs came from one listener", "", false, ""},
 		"rst-on-dead-connection": {"answered data after a silence with an RST", "data after a silence met an RST",
@@ -94,19 +94,22 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 
 // mildly is what makes a finding of a rule a remark where others are warnings.
 func mildly(rule string) string {
-	if rule == "abortive-close" {
+	switch rule {
+	case "abortive-close":
 		return "nothing had been sent: a health check, or a scan"
+	case "rst-unread-data":
+		return "nothing had been asked, or all been answered: a health check, or a scan"
 	}
 	return ""
 }
 
-// otherwise is what findings of a rule are, if not that, where none is more than
-// possible.
-func otherwise(rule string) string {
+// otherwise is what findings of a rule are, if not that: where none is more than
+// possible, and where some are likely.
+func otherwise(rule string) (possible, likely string) {
 	if rule == "rst-unread-data" {
-		return ", or aborting them with nothing unread"
+		return ", or aborting them with nothing unread", " or unanswered"
 	}
-	return ""
+	return "", ""
 }
 
 // endpoint is the side that a party is: "client", "server", or "" when it is

@@ -200,7 +200,7 @@ func (r *Report) also(row, worst *Row) string {
 		return r.tell(row)
 	}
 	p := phraseFor(row.Rule)
-	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), r.course(row, p))
+	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), row.otherwise()+r.course(row, p))
 }
 
 // did is what an endpoint did, on the flows given.
@@ -297,7 +297,7 @@ func by(p diagnose.Party) string {
 // why explains the worst row, if there is something to explain.
 func (row *Row) why() []string {
 	side := endpoint(row.Who)
-	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.otherwise() != "" {
+	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.Confidence == diagnose.Possible && row.otherwise() != "" {
 		return nil
 	}
 	if s := phraseFor(row.Rule).why; s != "" {
@@ -317,13 +317,19 @@ func (row *Row) why() []string {
 	return nil
 }
 
-// otherwise is what the row may be else, where it is no more than possible that
-// an endpoint did what its phrase says.
+// otherwise is what the row may be else, where it is not certain that an endpoint
+// did what its phrase says.
 func (row *Row) otherwise() string {
-	if row.Confidence != diagnose.Possible || endpoint(row.Who) == "" {
+	possible, likely := otherwise(row.Rule)
+	switch {
+	case endpoint(row.Who) == "":
 		return ""
+	case row.Confidence == diagnose.Possible:
+		return possible
+	case row.Counts.of(diagnose.Certain) < row.Counts.Total():
+		return likely
 	}
-	return otherwise(row.Rule)
+	return ""
 }
 
 // doubts is what speaks against the party. A single finding says it itself.

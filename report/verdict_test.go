@@ -126,6 +126,9 @@ func TestVerdict(t *testing.T) {
 	}
 	other := by(diagnose.ClientApp, client)
 	other.Service = second
+	hedged := by(diagnose.ServerApp, client)
+	hedged.Confidence = diagnose.Likely
+	hedged.Counts[diagnose.Warning][diagnose.Likely], hedged.Counts[diagnose.Info][diagnose.Possible] = 2, 1
 	for _, c := range []struct {
 		name   string
 		report *Report
@@ -151,19 +154,23 @@ func TestVerdict(t *testing.T) {
 		{"one", reportOf(7, single), "It did not answer."},
 		{"clients", reportOf(7, by(diagnose.ClientApp, netip.Addr{})),
 			"Clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
-				"What the server had sent was not read."},
+				"What the server had sent last was not read, or not answered."},
+		{"not certain, some of it a remark", reportOf(7, hedged),
+			"10.0.0.1:80 reset 3 of 7 flows (1 of them possibly), leaving data unread or unanswered. " +
+				"What the client had sent last was not read, or not answered; on 1 of these flows " +
+				"nothing had been asked, or all been answered: a health check, or a scan."},
 		{"one client", reportOf(7, by(diagnose.ClientApp, client), other),
 			"10.0.0.9 reset 6 of 7 flows to 10.0.0.1:80 and 10.0.0.2:80, leaving data unread. " +
-				"What the server had sent was not read."},
+				"What the server had sent last was not read, or not answered."},
 		{"two clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 2)),
 			"10.0.1.1 and 10.0.1.2 reset 3 of 7 flows to 10.0.0.1:80, leaving data unread. " +
-				"What the server had sent was not read."},
+				"What the server had sent last was not read, or not answered."},
 		{"many clients", reportOf(7, crowd(by(diagnose.ClientApp, client), 3)),
 			"3 clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
-				"What the server had sent was not read."},
+				"What the server had sent last was not read, or not answered."},
 		{"more clients than are told apart", reportOf(7, crowd(by(diagnose.ClientApp, client), groupHosts+1)),
 			"More than 1,000 clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
-				"What the server had sent was not read."},
+				"What the server had sent last was not read, or not answered."},
 		{"growing", growing(), "10.0.0.1:80 did not answer the client's FIN on 20,000 of 30,000 flows, " +
 			"since 14:00:00 UTC, growing from 250 to 1,750 a minute; 12,000 still in CLOSE_WAIT, the oldest for 8m41s. " +
 			"The kernel acknowledged each FIN; the application does not close. " +

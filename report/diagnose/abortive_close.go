@@ -5,6 +5,7 @@ import (
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func abortiveClose() Rule {
@@ -36,13 +37,17 @@ Signature
 Look-alikes
   Payload left unread: the header is the same, so what was read decides
   (rst-unread-data). The last answer of a conversation is never answered itself:
-  where an RST comes long after it, rst-unread-data says that it may be either.
+  where an RST comes after it, rst-unread-data says that it may be either. Where
+  payload was acknowledged that the capture lacks, where the answer to the last
+  of it may be missing, or where only one direction was captured, the two cannot
+  be told apart: this one is possible at most, and the verdict says what is
+  missing.
   A health check, or a scan that completes the handshake: no payload, and the
   client's RST right after its ACK.
-=======
-  (rst-unread-data). Where payload was acknowledged that the capture lacks, or
-  the answer to the last of it may be missing, the two cannot be told apart:
-  this one is possible at most, and the verdict says what is missing.
+  A close behind a closed window: while the peer's window is zero a FIN cannot
+  leave, so the application may have closed long before the RST. The verdict
+  names the window, and the finding is likely at most (close-behind-zero-window
+  is the same without an RST).
   An RST by a host that has no such socket: bare header, it answers a segment;
   no abort.
   Keepalive or retransmission that gave up: probes or repetitions into silence
@@ -69,18 +74,19 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	r := &f.Reset
 	s := r.By
-	p := f.Endpoint(s.Other())
 	evidence := []Evidence{rstEvidence(f)}
 	if r.SenderState == fsm.CloseWait {
 		evidence = append(evidence, finEvidence(f, s.Other()))
 	}
-	sure, at, read := sureOfAbort(f), r.At, "though there was nothing for it to read"
-	if p.PayloadBytes > 0 {
-		read = "though it had answered all that it received"
-	}
+	sure, at, read := sureOfAbort(f), r.At, whatWasRead(f)
 	if m := confirmedAbort(f); m != nil {
 		sure, at, read = Likely, m.At, "what it sent just before was lost"
 		evidence = append(evidence, markEvidence(m, "its RST, which stands beyond octets that were lost and is therefore challenged"))
+	}
+	ending := ": its application did not close with a FIN"
+	if shut := lastMark(f, s.Other(), reassembly.ZeroWindow); r.PeerShut && shut != nil {
+		sure, ending = max(sure, Likely), heldBack(f, shut)
+		evidence = append(evidence, markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, s.Other()))))
 	}
 	missing, missed := unreadUnseen(f)
 	if missing {
@@ -88,7 +94,7 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, app(f, s), sure, evidence...)
 	if missing {
-		n.lower(f, Possible, reassembly.QualityCaptureLoss)
+		n.lower(f, Possible, reassembly.QualityCaptureLoss|reassembly.QualityOneWay)
 	}
 	if mayHaveClosed(f, s) {
 		n.lower(f, Possible, reassembly.QualityMidstream)
@@ -99,43 +105,68 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.Verdict = fmt.Sprintf("%s opened the connection and aborted it with an RST %s later, before either side had sent anything: a health check, or a scan",
 			f.Addr(s), Span(at-f.Handshake.ACK))
 	default:
-		n.say = abortWords(at, read)
+		n.say = abortWords(at, read+ending)
 	}
 	if n.rests(f, onPayload) {
 		emit(n)
 	}
 }
 
-// abortWords tells of an abort at a time, and what the side had read.
-func abortWords(at int64, read string) wordsOf {
+// abortWords tells of an abort at a time, what the side had read, and why no FIN
+// was seen.
+func abortWords(at int64, story string) wordsOf {
 	return func(f *reassembly.Flow, _ int64) string {
 		after := ""
 		if !f.Midstream {
 			after = " " + Span(at-f.Start) + " after it opened,"
 		}
-		return fmt.Sprintf("%s aborted the connection with an RST out of %s,%s %s: its application did not close with a FIN",
-			f.Addr(f.Reset.By), f.Reset.SenderState, after, read)
+		return fmt.Sprintf("%s aborted the connection with an RST out of %s,%s %s",
+			f.Addr(f.Reset.By), f.Reset.SenderState, after, story)
 	}
+}
+
+// whatWasRead says what an abort leaves unread, where all payload was captured.
+func whatWasRead(f *reassembly.Flow) string {
+	p := f.Endpoint(f.Reset.By.Other())
+	switch {
+	case f.Reset.Unacked > 0:
+		return fmt.Sprintf("and never acknowledged the %s's last %s, which may not have reached it",
+			role(f, f.Reset.By.Other()), octets(f.Reset.Unacked))
+	case p.PayloadBytes > 0:
+		return "though it had answered all that it received"
+	}
+	return "though there was nothing for it to read"
+}
+
+// heldBack says that a closed window of the peer may have kept a FIN from being
+// sent: it stands behind the payload, and needs room in the window itself.
+func heldBack(f *reassembly.Flow, shut *reassembly.Mark) string {
+	through := ""
+	if n := probes(f, f.Reset.By, shut.At).n; n > 0 {
+		through = fmt.Sprintf(", probed %s", times(uint32(n)))
+	}
+	return fmt.Sprintf(", while the %s's window was closed (for %s%s): it may have closed earlier, and its FIN have waited for the window",
+		role(f, f.Reset.By.Other()), Span(f.Reset.At-shut.At), through)
 }
 
 // checkOnly reports a client that reset the connection as soon as it was open,
 // without a word of either side: it wanted to know whether somebody listens.
 func checkOnly(f *reassembly.Flow) bool {
-	h := &f.Handshake
-	const poor = reassembly.QualityMidstream | reassembly.QualityOneWay | reassembly.QualityCaptureLoss | reassembly.QualityFiltered
-	return f.Reset.By == f.Client && confirmedAbort(f) == nil && h.ACKRef != 0 && f.Reset.At-h.ACK < leastIdle && wordless(f) && f.Quality&poor == 0
+	return checksPort(f) && silent(f, f.Client) && silent(f, f.Server())
 }
 
-// wordless reports that neither side sent payload, nor a FIN, and that none is
+// checksPort reports a client that reset the connection as soon as it was open.
+func checksPort(f *reassembly.Flow) bool {
+	h := &f.Handshake
+	const poor = reassembly.QualityMidstream | reassembly.QualityOneWay | reassembly.QualityCaptureLoss | reassembly.QualityFiltered
+	return f.Reset.By == f.Client && confirmedAbort(f) == nil && h.ACKRef != 0 && f.Reset.At-h.ACK < leastIdle && f.Quality&poor == 0
+}
+
+// silent reports that a side sent neither payload nor a FIN, and that none is
 // acknowledged which the capture lacks.
-func wordless(f *reassembly.Flow) bool {
-	for i := range f.Ends {
-		d, p := &f.Ends[i], &f.Ends[1-i]
-		if d.Nxt != d.ISS.Add(1) || d.AckedUnseen > 0 || p.SentAck && p.Ack != d.Nxt {
-			return false
-		}
-	}
-	return true
+func silent(f *reassembly.Flow, s tcp.Side) bool {
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	return d.Nxt == d.ISS.Add(1) && d.AckedUnseen == 0 && (!p.SentAck || p.Ack == d.Nxt)
 }
 
 // unreadUnseen reports that the capture lacks what would tell whether payload
@@ -149,6 +180,8 @@ func unreadUnseen(f *reassembly.Flow) (missing bool, words string) {
 		unseen = max(unseen, uint64(r.AckedUnseen))
 	}
 	switch answer := answerUnseen(f); {
+	case !p.Sent:
+		return true, fmt.Sprintf("and whether it had read all cannot be told (nothing of the %s is in the capture)", role(f, r.By.Other()))
 	case unseen > 0:
 		return true, fmt.Sprintf("and whether it had read all cannot be told (%s of the %s that it acknowledged are not in the capture)",
 			octets(unseen), role(f, r.By.Other()))

@@ -50,10 +50,17 @@ func kindOfReset(c *Context, f *reassembly.Flow) resetKind {
 		return kindNoSocket(c, f)
 	case foreign(f):
 		return resetForged
-	case r.UnreadAt != 0 && answerUnseen(f) == 0:
+	case leavesUnread(f):
 		return resetUnread
 	}
 	return resetAbort
+}
+
+// leavesUnread reports an RST by a live socket after payload that it had not
+// answered, that was on its way to it, or that its closed window kept out.
+func leavesUnread(f *reassembly.Flow) bool {
+	r := &f.Reset
+	return r.Shut && f.Endpoint(r.By.Other()).PayloadBytes > 0 || answerUnseen(f) == 0 && (r.UnreadAt != 0 || onItsWay(f))
 }
 
 // answerUnseen is how many octets the capture lacks that the side which reset

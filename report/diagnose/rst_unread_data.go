@@ -23,39 +23,54 @@ const rstUnreadDataDoc = `What it means
   One side closed while payload of the peer was unread, or still on its way. TCP
   must tell the peer that payload was lost, and does it with an RST. The RST may
   also destroy what the closer itself had sent last and the peer had not read.
+  Where the payload was a server's answer the packets do not tell this from an
+  abort after reading it (SO_LINGER 0): the verdict names both.
 
 Signature
-  An RST with the header of a live socket, whose acknowledgement covers payload
-  that the closer's application never answered, within a second (or some round
-  trips, where those are longer) of that payload; or a FIN, and then an RST in
-  answer to payload that was on its way when the application closed. Where the
-  RST comes later than that the finding is no more than possible.
+  An RST with the header of a live socket, after payload that its sender's
+  application never answered. It is likely where more speaks for it: a request
+  of the client that the server acknowledged and did not answer, within a second
+  (or some round trips, where those are longer); payload on its way when the RST
+  was sent, or passing behind it; a window of zero on the side of the RST. Else
+  it is no more than possible.
+  Or a FIN, and then an RST in answer to payload that was on its way when the
+  application closed.
 
 Look-alikes
-  The same RST when all had been read: abortive-close. On the wire the two are
-  alike; what decides is whether an answer followed the last payload, so this
-  one is likely at most, unless the payload came after the close. Where that
-  answer may be missing in the capture it is abortive-close, possible at most.
+  The same RST when all had been read: abortive-close. With payload unread
+  close() sends an RST at once, and so does close() with SO_LINGER 0; the header
+  is one. The last answer of a conversation is never answered itself, so a
+  client that aborts after it shows the same packets whether it read or not. So
+  does a server that drops a request on purpose ("return 444" of nginx with
+  reset_timedout_connection). Where the answer may be missing in the capture it
+  is abortive-close, possible at most.
+  A health check: the client's RST right after the server's greeting, or in
+  answer to the server's FIN when all was said. A remark.
   A keepalive probe with an octet of garbage after the close: no payload.
-  An abort after idleness: the last answer of a conversation is never answered
-  itself. A pool that resets its connections 30 s after the last response had
-  read it all, most likely. A constant time before the RST (idle-timeout-close)
-  speaks for that.
+  An abort after idleness. A pool that resets its connections 30 s after the
+  last response had read it all, most likely. A constant time before the RST
+  (idle-timeout-close) speaks for that.
   Payload sent after the FIN had been acknowledged: write-after-fin.
   An RST by a host that has no such socket: bare header, it answers a segment.
 
 What it usually is
   An HTTP server that rejects an upload and closes before it has read the body,
   so that the client loses the error page too; a client that stops reading; a
-  process that was killed with payload in its receive buffer.
+  process that was killed with payload in its receive buffer. After the last
+  answer: a load balancer's check (HAProxy's "option httpchk"), or a client that
+  sets SO_LINGER 0 to avoid TIME_WAIT.
 
 What to do
-  Read until end of file before close(), or shutdown() the sending half and read
-  on for a while ("lingering close").
+  Where payload was unread: read until end of file before close(), or shutdown()
+  the sending half and read on for a while ("lingering close").
+  Where it is SO_LINGER 0: close with a FIN, and to save ports keep connections
+  open and reuse them. For a health check leave it.
 
 What would prove it
   On the closer's host: Recv-Q above 0 just before the close, TCPAbortOnClose or
-  TCPAbortOnData counting up in nstat.`
+  TCPAbortOnData counting up in nstat: the former for payload unread, the latter
+  for SO_LINGER 0, and for payload after the FIN. A trace of the process shows
+  recv() and setsockopt().`
 
 // missingBeforeFIN is how many octets before a side's FIN the capture lacks and
 // the peer never acknowledged, where the peer acknowledged all others.
@@ -71,49 +86,151 @@ func checkUnread(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if c.reset != resetUnread {
 		return
 	}
-	r := &f.Reset
-	s, o := r.By, r.By.Other()
-	p := f.Endpoint(o)
-	payload := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o, says: asLastPayload}
-	size, sure := p.LastDataLen, max(sureOfAbort(f), Likely)
-	story := "reset the connection %s after the %s's last %s, which its application had not answered: it closed with payload unread"
-	if r.At-payload.At >= max(leastIdle, patience(f)) {
-		// There was time to read it all, and the last answer is never answered.
-		sure = Possible
-		story = "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread"
+	n := unreadAtAbort(f)
+	if f.Reset.AfterFIN {
+		n = unreadAfterFIN(f)
 	}
-	fin := Evidence{}
-	if r.AfterFIN {
-		fin = finEvidence(f, s)
-		payload.Ref, payload.At, sure = p.LastDataRef, p.LastData, Certain
-		story = "reset the connection %s after the %s's %s, which came after it had closed: it closed while payload was on its way"
-		if payload.At < f.Endpoint(s).FINAt {
-			sure = Likely
-			story = "reset the connection %s after the %s's %s, which it never acknowledged: it closed while payload was on its way"
-		}
-		if gap := missingBeforeFIN(f, o); gap > 0 {
-			payload, size, sure = finEvidence(f, o), gap, Possible
-			story = "reset the connection %s after the %s's FIN, before which %s are missing here: it closed while they were on their way, or they were written after it had closed"
-		}
-		if l, ok := findLatePayload(f); ok {
-			payload, size, sure = l.Evidence, l.octets, Likely
-			if l.fresh {
-				story = "had gone on reading after its FIN, and reset the connection %s after the %s's %s: it closed with payload unread"
-			}
-		}
-	}
-	n := newFinding(f, app(f, s), sure, fin, payload, rstEvidence(f))
-	n.Duration = r.At - payload.At
-	n.say = unreadWords(story, size)
 	if n.rests(f, onPayload) {
 		emit(n)
 	}
 }
 
-// unreadWords tells the story of a reset after payload of that size.
+// unreadAfterFIN is the finding on an RST for payload that came after the FIN of
+// the side that sent the RST, or that was on its way then.
+func unreadAfterFIN(f *reassembly.Flow) Finding {
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	p := f.Endpoint(o)
+	payload := Evidence{Ref: p.LastDataRef, At: p.LastData, Side: o, says: asLastPayload}
+	size, sure := p.LastDataLen, Certain
+	story := "reset the connection %s after the %s's %s, which came after it had closed: it closed while payload was on its way"
+	if payload.At < f.Endpoint(s).FINAt {
+		sure = Likely
+		story = "reset the connection %s after the %s's %s, which it never acknowledged: it closed while payload was on its way"
+	}
+	if gap := missingBeforeFIN(f, o); gap > 0 {
+		payload, size, sure = finEvidence(f, o), gap, Possible
+		story = "reset the connection %s after the %s's FIN, before which %s are missing here: it closed while they were on their way, or they were written after it had closed"
+	}
+	if l, ok := findLatePayload(f); ok {
+		payload, size, sure = l.Evidence, l.octets, Likely
+		if l.fresh {
+			story = "had gone on reading after its FIN, and reset the connection %s after the %s's %s: it closed with payload unread"
+		}
+	}
+	n := newFinding(f, app(f, s), sure, finEvidence(f, s), payload, rstEvidence(f))
+	n.Duration = r.At - payload.At
+	n.say = unreadWords(story, size)
+	return n
+}
+
+// unreadAtAbort is the finding on an RST by a live socket after payload that it
+// had not answered. close() with payload unread and SO_LINGER 0 send the same
+// RST: what tells them apart, if anything, is what else is lost with it.
+func unreadAtAbort(f *reassembly.Flow) Finding {
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	p := f.Endpoint(o)
+	last, size := Evidence{Ref: p.LastDataRef, At: p.LastData, Side: o, says: asLastPayload}, p.LastDataLen
+	unread := Evidence{Ref: r.UnreadRef, At: r.UnreadAt, Side: o}
+	if unread.Ref != 0 && unread.Ref != last.Ref {
+		unread.What, size = fmt.Sprintf("the %s's payload, which was not answered", role(f, o)), 0
+	}
+	shut := Evidence{}
+	if m := lastMark(f, s, reassembly.ZeroWindow); r.Shut && m != nil {
+		shut = markEvidence(m, fmt.Sprintf("the %s closes its window", role(f, s)))
+	}
+	story, sure, mild := leftUnread(f)
+	n := newFinding(f, app(f, s), max(sureOfAbort(f), sure), shut, last, unread, rstEvidence(f))
+	n.Duration = r.At - unreadSince(f)
+	n.say = unreadWords(story, size)
+	if mild {
+		n.Severity = Info
+	}
+	return n
+}
+
+// unreadSince is when the last payload before an RST passed, or the RST itself
+// where only payload after it is known.
+func unreadSince(f *reassembly.Flow) int64 {
+	if f.Reset.UnreadAt != 0 {
+		return f.Reset.UnreadAt
+	}
+	return min(f.Reset.At, f.Endpoint(f.Reset.By.Other()).LastData)
+}
+
+// leftUnread tells what an RST by a live socket did to the payload before it,
+// how sure it is that some was left unread, and whether that is a mere remark.
+func leftUnread(f *reassembly.Flow) (story string, sure Confidence, mild bool) {
+	r := &f.Reset
+	late := r.At-unreadSince(f) >= max(leastIdle, patience(f))
+	switch {
+	case r.Shut:
+		return "reset the connection %s after the %s's last %s, and its own window was closed: it closed with payload unread", Likely, false
+	case interrupted(f):
+		return "reset the connection %s after the %s's last %s, and more of it passed behind the RST: it closed in the middle of a stream that it had not read to the end", Likely, false
+	case onItsWay(f) && r.Unacked <= alert:
+		// Perhaps a goodbye that nobody waits for.
+		return "reset the connection %s after the %s's last %s, while " + octets(r.Unacked) + " were on their way: SO_LINGER 0, or a close that did not wait for them", Possible, toldAll(f)
+	case onItsWay(f):
+		return "reset the connection %s after the %s's last %s, while " + octets(r.Unacked) + " were on their way: it did not read to the end", Likely, false
+	case greetedOnly(f):
+		return "opened the connection and aborted it with an RST %s after the %s's first %s, without a word of its own: a health check, or a scan", Possible, true
+	case late:
+		// There was time to read it all, and the last answer is never answered.
+		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread", Possible, false
+	case asked(f):
+		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: it closed with payload unread, or aborted (SO_LINGER 0)", Likely, false
+	case toldAll(f):
+		return "aborted the connection %s after the %s's last %s and its FIN, when nothing more was to come: SO_LINGER 0, as of a health check, or a close with payload unread", Possible, true
+	}
+	return "aborted the connection %s after the %s's last %s: SO_LINGER 0, or a close with payload unread", Possible, false
+}
+
+// onItsWay reports that payload had just passed, when the RST did, that the
+// sender of the RST had not received.
+func onItsWay(f *reassembly.Flow) bool {
+	r := &f.Reset
+	return r.Unacked > 0 && r.At-f.Endpoint(r.By.Other()).LastData <= patience(f)
+}
+
+// interrupted reports that the peer was still sending: payload of some size
+// passed after the RST, too early for the peer to have known of it.
+func interrupted(f *reassembly.Flow) bool {
+	p := f.Endpoint(f.Reset.By.Other())
+	after := p.LastData - f.Reset.At
+	return after > 0 && after <= patience(f) && p.LastDataLen > alert
+}
+
+// greetedOnly reports a client that reset the connection right after the server's
+// greeting: it wanted to know whether somebody listens.
+func greetedOnly(f *reassembly.Flow) bool {
+	p := f.Endpoint(f.Server())
+	return checksPort(f) && silent(f, f.Client) && p.FINRef == 0 && p.PayloadBytes == uint64(p.LastDataLen)
+}
+
+// asked reports that the payload before the RST was a client's: a request, while
+// a server's last payload is an answer, and nobody answers an answer.
+func asked(f *reassembly.Flow) bool {
+	return f.Reset.By != f.Client && f.Role != reassembly.RoleGuessed
+}
+
+// toldAll reports that a client had asked, and the server had sent its answer and
+// its FIN: the RST took the place of the client's own FIN, and lost nothing that
+// anybody waited for.
+func toldAll(f *reassembly.Flow) bool {
+	p := f.Endpoint(f.Server())
+	return f.Reset.By == f.Client && f.Endpoint(f.Client).PayloadBytes > 0 && p.FINRef != 0 && p.FINAt < f.Reset.At
+}
+
+// unreadWords tells the story of a reset after payload of that size, 0 where it
+// is not known.
 func unreadWords(story string, size uint32) wordsOf {
 	return func(f *reassembly.Flow, after int64) string {
-		s := f.Reset.By
-		return fmt.Sprintf("%s "+story, f.Addr(s), Span(after), role(f, s.Other()), octets(size))
+		s, what := f.Reset.By, "payload"
+		if size > 0 {
+			what = octets(size)
+		}
+		return fmt.Sprintf("%s "+story, f.Addr(s), Span(after), role(f, s.Other()), what)
 	}
 }
