@@ -90,6 +90,9 @@ func TestRulesAreComplete(t *testing.T) {
 				t.Errorf("%s: --explain is wider than 80 columns: %q", r.ID, line)
 			}
 		}
+		for _, fault := range faultsOf(r.Doc) {
+			t.Errorf("%s: --explain %s", r.ID, fault)
+		}
 	}
 	for _, s := range scenarios(t) {
 		for _, id := range slices.Concat(s.Not, s.NotCertain) {
