@@ -83,7 +83,8 @@ type Endpoint struct {
 	State fsm.State
 	Since int64 // of the step into State; the flow's start when there is none
 	// ISS is the initial sequence number; mid-stream it is one less than the
-	// first sequence number seen, so that relative numbers start at 1.
+	// first sequence number seen, so that relative numbers start at 1. Of an end
+	// that is not Sent it is what the peer's SYN-ACK acknowledged, 0 without one.
 	ISS tcp.Seq
 	Nxt tcp.Seq // SND.NXT: after the last octet, SYN or FIN that was sent
 	Ack tcp.Seq // the highest acknowledgement that it sent
@@ -177,10 +178,11 @@ type Step struct {
 
 // Packet is what a ladder shows of the packet behind a step or a mark.
 type Packet struct {
-	From  tcp.Side
-	Flags tcp.Flags
-	// Number is the FIN's or SYN's own sequence number, for a payload its
-	// length, and for a pure acknowledgement or an RST its ack or seq.
+	From    tcp.Side
+	Payload bool // Number is the length of a payload
+	Flags   tcp.Flags
+	// Number is the sequence number of a FIN, a SYN or an RST, of other payload
+	// the length, and else the acknowledgement.
 	Number uint32
 }
 

@@ -17,14 +17,15 @@ type record struct {
 	pos    uint16 // of its who in the log, for patch
 	kind   uint8  // a step's fsm.Event, or markBase + MarkKind
 	states uint8  // a step's from and to; in the log only of a Revise
-	who    uint8  // side, sender, basis and the two bits below
+	who    uint8  // side, sender, basis and the two bits beside them
 	flags  uint8  // the low eight of the segment
 }
 
 const (
 	markBase = 64
 
-	whoSide    = 0x03
+	whoPayload = 0x01 // number is the length of a payload
+	whoSide    = 0x02 // the bit of tcp.SideB that tcp.SideA lacks
 	whoSender  = 0x0c
 	whoBasis   = 0x70
 	whoRetired = 0x80 // disproved: shown, but no longer believed
@@ -38,7 +39,7 @@ const presumedForGood fsm.Basis = 7
 // confirm, kept at the place of the SYN. It is not shown.
 func (r *record) isStep() bool     { return r.kind < markBase && r.who&whoBasis != 0 }
 func (r *record) believed() bool   { return r.isStep() && r.who&whoRetired == 0 }
-func (r *record) side() tcp.Side   { return tcp.Side(r.who & whoSide) }
+func (r *record) side() tcp.Side   { return tcp.SideA + tcp.Side(r.who&whoSide>>1) }
 func (r *record) sender() tcp.Side { return tcp.Side(r.who & whoSender >> 2) }
 func (r *record) basis() fsm.Basis { return fsm.Basis(r.who & whoBasis >> 4) }
 func (r *record) on() fsm.Event    { return fsm.Event(r.kind) }
@@ -52,15 +53,34 @@ func (r *record) is(side tcp.Side, on fsm.Event) bool {
 	return r.on() == on && r.side() == side && r.believed()
 }
 
+// whoOf is the who of a record whose packet has no payload.
+func whoOf(side, sender tcp.Side, basis fsm.Basis) uint8 {
+	return uint8(side)&whoSide | uint8(sender)<<2 | uint8(basis)<<4
+}
+
+// brings is the who of a record that segment s brings.
+func brings(side tcp.Side, basis fsm.Basis, s *tcp.Segment) uint8 {
+	who := whoOf(side, s.From, basis)
+	if hasLength(s) {
+		who |= whoPayload
+	}
+	return who
+}
+
+// hasLength reports that Packet.Number of a segment is its payload's length.
+func hasLength(s *tcp.Segment) bool {
+	return s.Len > 0 && s.Flags&(tcp.FIN|tcp.SYN|tcp.RST) == 0
+}
+
 // numberOf is Packet.Number of a segment.
 func numberOf(s *tcp.Segment) uint32 {
 	switch {
+	case hasLength(s):
+		return s.Len
 	case s.Flags&tcp.FIN != 0:
 		return uint32(s.Seq.Add(s.Len))
 	case s.Flags&(tcp.SYN|tcp.RST) != 0:
 		return uint32(s.Seq)
-	case s.Len > 0:
-		return s.Len
 	}
 	return uint32(s.Ack)
 }
@@ -110,7 +130,7 @@ const (
 
 // note adds a step or a mark that segment s brings.
 func (t *Table) note(e *entry, kind uint8, side tcp.Side, basis fsm.Basis, s *tcp.Segment) {
-	who := uint8(side) | uint8(s.From)<<2 | uint8(basis)<<4
+	who := brings(side, basis, s)
 	if t.logged == (logged{e, s.Ref, s.At, s.From}) {
 		t.write(e, []byte{who, kind | samePacket})
 		return
@@ -122,9 +142,7 @@ func (t *Table) note(e *entry, kind uint8, side tcp.Side, basis fsm.Basis, s *tc
 
 // noteRevise adds the step that takes one back: unlike others it names its states.
 func (t *Table) noteRevise(e *entry, side tcp.Side, from, to fsm.State, s *tcp.Segment) {
-	buf := [longestRecord]byte{
-		uint8(side) | uint8(s.From)<<2 | uint8(fsm.Revised)<<4, uint8(fsm.Revise), uint8(from)<<4 | uint8(to),
-	}
+	buf := [longestRecord]byte{brings(side, fsm.Revised, s), uint8(fsm.Revise), uint8(from)<<4 | uint8(to)}
 	t.logged = logged{e, s.Ref, s.At, s.From}
 	t.write(e, buf[:t.encode(e, &buf, 3, s)])
 }

@@ -223,6 +223,9 @@ func (t *Table) reaches(e *entry, s *tcp.Segment, fits bool) {
 	case p.has(hasISN) && !fits:
 		t.mark(e, BadSYNACK, s)
 	default:
+		if !p.has(hasSeq | hasISN) {
+			p.iss = s.Ack - 1 // what it acknowledges is a SYN that was not captured
+		}
 		t.mark(e, SYNACKSent, s)
 	}
 }
@@ -273,7 +276,7 @@ func (t *Table) confirmTentative(e *entry, side tcp.Side) (syn int64, ok bool) {
 	}
 	log := t.blocks.get(e.logHead).octets[:e.logLen]
 	last := log[len(log)-2:]
-	if last[0] != uint8(side)|uint8(side.Other())<<2 || last[1] != uint8(fsm.RecvSYN)|samePacket {
+	if last[0] != whoOf(side, side.Other(), 0) || last[1] != uint8(fsm.RecvSYN)|samePacket {
 		return 0, false
 	}
 	l := t.read(e)

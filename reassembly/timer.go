@@ -92,7 +92,7 @@ func fire(e *entry, side tcp.Side, on fsm.Event, r *record) bool {
 	if !ok {
 		return false
 	}
-	r.at, r.kind, r.who = d.timer, uint8(on), uint8(side)|uint8(fsm.Timer)<<4
+	r.at, r.kind, r.who = d.timer, uint8(on), whoOf(side, 0, fsm.Timer)
 	r.states = uint8(d.state)<<4 | uint8(to)
 	d.state = to
 	if on == fsm.Timeout {

@@ -105,13 +105,13 @@ func (v *view) take(t *Table, r *record) {
 		v.marks = extend(v.marks)
 		m := &v.marks[len(v.marks)-1]
 		m.At, m.Ref, m.Side, m.Kind = r.at, r.ref, r.side(), MarkKind(r.kind-markBase)
-		m.Packet.From, m.Packet.Flags, m.Packet.Number = r.sender(), tcp.Flags(r.flags), r.number
+		r.describe(&m.Packet)
 	case r.isStep():
 		v.steps = extend(v.steps)
 		st := &v.steps[len(v.steps)-1]
 		st.At, st.Ref, st.Side, st.From, st.To = r.at, r.ref, r.side(), r.from(), r.to()
 		st.On, st.Basis, st.Retired = r.on(), r.basis(), r.who&whoRetired != 0
-		st.Packet.From, st.Packet.Flags, st.Packet.Number = r.sender(), tcp.Flags(r.flags), r.number
+		r.describe(&st.Packet)
 		v.rsts.see(v.resets, r)
 		if r.who&whoRetired == 0 {
 			v.believe(t, r)
@@ -120,6 +120,11 @@ func (v *view) take(t *Table, r *record) {
 	if r.flags&uint8(tcp.SYN) != 0 || r.on() == fsm.RecvACKOfSYN {
 		v.shakes(r)
 	}
+}
+
+// describe says what is shown of the packet of a record.
+func (r *record) describe(p *Packet) {
+	p.From, p.Payload, p.Flags, p.Number = r.sender(), r.who&whoPayload != 0, tcp.Flags(r.flags), r.number
 }
 
 // extend makes room for one more value, which holds anything. Its fields are set
