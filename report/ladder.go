@@ -165,21 +165,45 @@ func (l *ladder) describe(p reassembly.Packet) string {
 	own, peer := l.flow.Endpoint(p.From), l.flow.Endpoint(p.From.Other())
 	s, n := p.Flags.String(), tcp.Seq(p.Number)
 	switch {
+	case p.Payload:
+		return s + " " + decimal(p.Number) + " bytes"
 	case p.Flags.Any(tcp.SYN | tcp.FIN | tcp.RST):
-		if !own.Sent || n == own.ISS {
+		switch {
+		case !knowsISS(own) || n == own.ISS:
 			return s
+		case p.Flags.Has(tcp.SYN) && uint32(n-own.ISS) > sent(own, peer):
+			return s + " other ISN"
 		}
-		return s + " seq " + decimal(uint32(n.Sub(own.ISS)))
-	case isAck(n, own, peer):
-		return s + " ack " + decimal(uint32(n.Sub(peer.ISS)))
+		return s + " seq " + relative(n, own, peer)
+	case p.Flags.Has(tcp.ACK) && knowsISS(peer):
+		return s + " ack " + relative(n, peer, own)
 	}
-	return s + " " + decimal(p.Number) + " bytes"
+	return s
 }
 
-// isAck tells the acknowledgement of an empty segment from the length of a
-// payload: it stands between the peer's first and last sequence number.
-func isAck(n tcp.Seq, own, peer *reassembly.Endpoint) bool {
-	return peer.ISS.LessEq(n) && (n.LessEq(peer.Nxt) || n.LessEq(own.Ack))
+// knowsISS reports that numbers can be told relative to the endpoint's first.
+func knowsISS(d *reassembly.Endpoint) bool { return d.Sent || d.ISS != 0 }
+
+// sent is how far beyond its initial number d, whose peer is p, has sent.
+func sent(d, p *reassembly.Endpoint) uint32 {
+	last := d.ISS
+	if d.Sent {
+		last = d.Nxt
+	}
+	if p.SentAck {
+		last = last.Max(p.Ack)
+	}
+	return uint32(last - d.ISS)
+}
+
+// relative is a number of d, whose peer is p, counted from its initial one: less
+// than 0 where it stands nearer before that than behind what d has sent.
+func relative(n tcp.Seq, d, p *reassembly.Endpoint) string {
+	at, before, last := uint32(n-d.ISS), uint32(d.ISS-n), sent(d, p)
+	if at > last && before < at-last {
+		return "-" + decimal(before)
+	}
+	return decimal(at)
 }
 
 func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -42,7 +42,8 @@ func closing() *reassembly.Flow {
 	f.Marks = []reassembly.Mark{
 		{At: 2e9, Ref: tcp.Ref(0, 7), Side: s, Kind: reassembly.FINAgain, Packet: fin},
 		{At: 2e9, Ref: tcp.Ref(0, 8), Side: c, Kind: reassembly.FINAckedAgain, Packet: ack},
-		{At: 9e9, Ref: tcp.Ref(0, 9), Side: s, Kind: reassembly.Stray, Packet: packet(s, tcp.ACK, 77)},
+		{At: 9e9, Ref: tcp.Ref(0, 9), Side: s, Kind: reassembly.Stray,
+			Packet: reassembly.Packet{From: s, Flags: tcp.ACK, Number: 77, Payload: true}},
 	}
 	step(15e9, 0, c, fsm.TimeWait, fsm.Closed, fsm.Timeout2MSL, reassembly.Packet{})
 	return f
@@ -84,6 +85,56 @@ func TestUnknownIsNoState(t *testing.T) {
 	lines := (&Report{Sources: make([]Source, 1)}).Draw(&Group{Flow: f}, Clock{Relative: true}, 9)
 	if !strings.HasSuffix(lines[0], "SYN_SENT    -") || !strings.HasSuffix(lines[1], "CLOSED      CLOSED") {
 		t.Error(strings.Join(lines, "\n"))
+	}
+}
+
+// Whether a number is a length is known and not guessed, and numbers are told
+// relative to the initial one or not at all.
+func TestNumbers(t *testing.T) {
+	c, s := tcp.SideA, tcp.SideB
+	both := [2]reassembly.Endpoint{
+		{ISS: 0xfffffff0, Nxt: 100, Ack: 5002, Sent: true, SentAck: true},
+		{ISS: 5000, Nxt: 5002, Ack: 100, Sent: true, SentAck: true},
+	}
+	client := [2]reassembly.Endpoint{{ISS: 1000, Nxt: 1001, Ack: 3250800775, Sent: true, SentAck: true}, {}}
+	server := [2]reassembly.Endpoint{{ISS: 251799012}, {ISS: 3000, Nxt: 3001, Ack: 251800014, Sent: true, SentAck: true}}
+	long := [2]reassembly.Endpoint{
+		{ISS: 0, Nxt: 3_000_000_000, Ack: 5002, Sent: true, SentAck: true},
+		{ISS: 5000, Nxt: 5002, Ack: 3_000_000_000, Sent: true, SentAck: true},
+	}
+	packet := func(from tcp.Side, flags tcp.Flags, n uint32) reassembly.Packet {
+		return reassembly.Packet{From: from, Flags: flags, Number: n}
+	}
+	for _, k := range []struct {
+		ends   [2]reassembly.Endpoint
+		packet reassembly.Packet
+		want   string
+	}{
+		{both, packet(c, tcp.ACK, 5001), "ACK ack 1"},
+		{both, reassembly.Packet{From: c, Flags: tcp.ACK, Number: 5001, Payload: true}, "ACK 5001 bytes"},
+		{both, packet(s, tcp.ACK, 100), "ACK ack 116"},
+		{both, packet(s, tcp.ACK, 0xffffffe0), "ACK ack -16"},
+		{both, packet(s, tcp.ACK, 100+7_000_000), "ACK ack 7000116"},
+		{both, packet(s, tcp.RST, 4000), "RST seq -1000"},
+		{both, packet(s, tcp.FIN|tcp.ACK, 5001), "FIN,ACK seq 1"},
+		{both, packet(c, tcp.SYN, 0xfffffff0), "SYN"},
+		{both, packet(c, tcp.SYN, 100), "SYN seq 116"},
+		{both, packet(c, tcp.SYN, 123456789), "SYN other ISN"},
+		{both, packet(c, 0, 0), "none"},
+		{both, packet(c, tcp.URG, 5001), "URG"},
+		{client, packet(c, tcp.ACK, 3250800775), "ACK"},
+		{client, packet(c, tcp.SYN, 1000), "SYN"},
+		{client, packet(s, tcp.RST|tcp.ACK, 0), "RST,ACK"},
+		{server, packet(s, tcp.SYN|tcp.ACK, 3000), "SYN,ACK"},
+		{server, packet(s, tcp.ACK, 251800014), "ACK ack 1002"},
+		{server, packet(c, tcp.RST, 251799013), "RST seq 1"},
+		{long, packet(s, tcp.ACK, 2_900_000_000), "ACK ack 2900000000"},
+		{long, packet(c, tcp.RST, 3_000_000_001), "RST seq 3000000001"},
+	} {
+		l := ladder{flow: &reassembly.Flow{Client: c, Ends: k.ends}}
+		if got := l.describe(k.packet); got != k.want {
+			t.Errorf("%+v: %q, want %q", k.packet, got, k.want)
+		}
 	}
 }
 
