@@ -26,6 +26,32 @@ func add(s *groups, d diagnose.Finding) {
 	s.add(d.Flow, &found{Finding: d, flow: &reassembly.Flow{ID: d.Flow}})
 }
 
+// Rows that are not shown are named by how grave they are.
+func TestMoreKinds(t *testing.T) {
+	const e, w, i = diagnose.Error, diagnose.Warning, diagnose.Info
+	for _, c := range []struct {
+		rest []diagnose.Severity
+		want string
+	}{
+		{[]diagnose.Severity{w, w, i, i, i}, "5 more kinds, 2 warnings"},
+		{[]diagnose.Severity{w, i}, "2 more kinds, 1 warning"},
+		{[]diagnose.Severity{w, w}, "2 more kinds, all warnings"},
+		{[]diagnose.Severity{w}, "1 more kind, a warning"},
+		{[]diagnose.Severity{i, i}, "2 more kinds, no warnings"},
+	} {
+		rows := []Row{{Severity: e}, {Severity: e}}
+		for _, s := range c.rest {
+			rows = append(rows, Row{Severity: s})
+		}
+		if n := Errors(rows); n != 2 {
+			t.Errorf("%v: %d errors", c.rest, n)
+		}
+		if got := MoreKinds(rows[2:]); got != c.want {
+			t.Errorf("%v: %q, want %q", c.rest, got, c.want)
+		}
+	}
+}
+
 // A group counts everything, lists the first thousand and names the first
 // twenty flows, whatever the order in which findings come.
 func TestGroupBounds(t *testing.T) {

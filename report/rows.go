@@ -94,6 +94,34 @@ func (r *Report) Rows() []Row {
 	return rows
 }
 
+// Errors is how many of the rows, which stand first, are errors.
+func Errors(rows []Row) int { return until(rows, diagnose.Warning) }
+
+// until is how many rows stand before the first of a severity or a lesser one.
+func until(rows []Row, s diagnose.Severity) int {
+	n := slices.IndexFunc(rows, func(r Row) bool { return r.Severity >= s })
+	if n < 0 {
+		return len(rows)
+	}
+	return n
+}
+
+// MoreKinds says how grave the rows are that a table has no room for. None of
+// them is an error.
+func MoreKinds(rest []Row) string {
+	n, w := len(rest), until(rest, diagnose.Info)
+	s := Plural(uint64(n), "more kind", "more kinds") + ", "
+	switch {
+	case n == 1 && w == 1:
+		return s + "a warning"
+	case w == n:
+		return s + "all warnings"
+	case w == 0:
+		return s + "no warnings"
+	}
+	return s + Plural(uint64(w), "warning", "warnings")
+}
+
 // Example is the most harmful group of the rows that has a flow to show; nil
 // for none.
 func Example(rows []Row) *Group {

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	rows    = 10 // of findings
+	rows    = 10 // of findings, more where there are more errors
 	rungs   = 9  // of the drawing
 	notes   = 5
 	hosts   = 3 // of the state table
@@ -104,15 +104,16 @@ func (d *document) table(list []report.Row) {
 	}
 	d.line("| finding | severity | flows | who | sure | first seen%s | worst | its frames |", zone)
 	d.line("|---|---|---:|---|---|---|---|---|")
-	for i := range list[:min(len(list), rows)] {
+	shown := list[:min(len(list), max(rows, report.Errors(list)))]
+	for i := range shown {
 		row := &list[i]
 		e := &row.Group.Example
 		d.line("| %s | %s | %s | %s | %s | %s | %s | %s |", row.Rule, row.Severity, report.Count(row.FlowCount),
 			strings.ReplaceAll(row.Who.String(), "_", " "), row.Confidence, d.clock.Stamp(row.First), ends(e), d.frames(e))
 	}
-	if n := len(list) - rows; n > 0 {
+	if rest := list[len(shown):]; len(rest) > 0 {
 		d.line("")
-		d.line("%d more kinds of findings are not listed here.", n)
+		d.line("Not listed here: %s.", report.MoreKinds(rest))
 	}
 	d.line("")
 }

@@ -54,6 +54,23 @@ func TestShort(t *testing.T) {
 	}
 }
 
+// Every kind of error is listed, and of others how grave they are that are not.
+func TestEveryError(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	worst := r.Groups[0]
+	var groups []report.Group
+	for i := range 12 {
+		g := worst
+		g.Rule += strings.Repeat("x", i)
+		groups = append(groups, g)
+	}
+	r.Groups = append(groups, r.Groups[1:]...)
+	out := render(t, r)
+	if n := strings.Count(out, "| error |"); n != 12 || !strings.Contains(out, "\nNot listed here: 2 more kinds, 1 warning.\n") {
+		t.Errorf("%d of 12 errors in\n%s", n, out)
+	}
+}
+
 // The state table stands in it when it was asked for.
 func TestStates(t *testing.T) {
 	r := canonical.Reports()["mixed"]

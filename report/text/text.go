@@ -1,5 +1,6 @@
 // Package text prints a report for a terminal: what is wrong, who did it, and
-// the packets, on one screen of 24 lines of 80 characters where that is enough.
+// the packets, on one screen of 24 lines of 80 characters. It is the same where
+// nothing is a terminal, and longer only by rows of errors: each kind has one.
 //
 // In comes a report, out go lines of plain text, in colour when asked for. What
 // it prints of its own is ASCII. It asks nothing of the terminal.
@@ -22,23 +23,30 @@ type Options struct {
 	Clock report.Clock
 	Color bool
 	All   bool // every row, every finding and every host, not only those for the first screen
+	// SHA256 names the hash of each input.
+	SHA256 bool
 }
 
 const (
 	width   = 80
 	height  = 24
-	rows    = 4 // of findings on the first screen,
+	rows    = 4 // of findings on the first screen, errors and spare lines aside,
 	fewRows = 2 // to which remarks give way, and no further ones
 	notes   = 3 // on the capture
 	hosts   = 8 // of the state table
+	blanks  = 2 // lines, before the example and behind it
 )
 
 // Write prints r.
 func Write(w io.Writer, r *report.Report, o Options) error {
 	list := r.Rows()
-	p := &page{r: r, o: o, clock: o.Clock.For(r), rows: rows, notes: notes}
-	for p.screen(list); !o.All && len(p.lines) > height && p.shorten(list); {
-		p.screen(list)
+	p := &page{r: r, o: o, clock: o.Clock.For(r), rows: max(rows, report.Errors(list)), notes: notes, blanks: blanks}
+	p.screen(list)
+	if !o.All {
+		p.fit(list)
+	}
+	if o.SHA256 && len(r.Sources) > 1 {
+		p.hashes()
 	}
 	if o.All {
 		p.every()
@@ -46,6 +54,18 @@ func Write(w io.Writer, r *report.Report, o Options) error {
 	p.states()
 	_, err := io.WriteString(w, strings.Join(p.lines, "\n")+"\n")
 	return err
+}
+
+// fit makes the screen as long as it may be: shorter where there is too much, and
+// with more warnings where there is room.
+func (p *page) fit(list []report.Row) {
+	for len(p.lines) > height && p.shorten(list) {
+		p.screen(list)
+	}
+	for len(p.lines) < height && p.rows < len(list) && list[p.rows].Severity == diagnose.Warning {
+		p.rows++
+		p.screen(list)
+	}
 }
 
 // screen is the report without what was asked for beside it.
@@ -56,8 +76,8 @@ func (p *page) screen(list []report.Row) {
 	if len(list) > 0 {
 		p.table(list)
 	}
-	foot := &page{r: p.r, o: p.o, rows: p.rows, notes: p.notes}
-	if len(list) > 0 {
+	foot := &page{r: p.r, o: p.o, rows: p.rows, notes: p.notes, blanks: p.blanks}
+	if len(list) > 0 && p.blanks > 0 {
 		foot.line("")
 	}
 	foot.capture()
@@ -69,12 +89,12 @@ func (p *page) screen(list []report.Row) {
 }
 
 // shorten takes a line from what there is most of; false when nothing is left to
-// take. The row of the example stays.
+// take. Errors stay, and the row of the example.
 func (p *page) shorten(list []report.Row) bool {
-	n, least := len(list), 1
+	n, least := len(list), max(1, report.Errors(list))
 	for i := range list {
 		if list[i].Group == report.Example(list) {
-			least = i + 1
+			least = max(least, i+1)
 		}
 	}
 	switch {
@@ -86,6 +106,8 @@ func (p *page) shorten(list []report.Row) bool {
 		p.terse = true
 	case min(p.rows, n) > least:
 		p.rows = least
+	case p.blanks > 0:
+		p.blanks--
 	default:
 		return false
 	}
@@ -107,7 +129,9 @@ func (p *page) example(g *report.Group, n int) {
 		worst = ", worst"
 	}
 	before := len(p.lines)
-	p.line("")
+	if p.blanks > 1 {
+		p.line("")
+	}
 	what, who := "  "+g.Rule+worst+":", fmt.Sprintf(" client %s  server %s", f.Addr(f.Client), f.Addr(f.Server()))
 	if len(what)+len(who) > width {
 		p.line("%s", what)
@@ -163,6 +187,7 @@ type page struct {
 	// how much of them is shown
 	rows, notes int
 	terse       bool // remarks on the example only as far as they fit
+	blanks      int  // lines about the example
 }
 
 func (p *page) line(format string, args ...any) {
@@ -204,17 +229,38 @@ func (p *page) header() {
 	r := p.r
 	head := fmt.Sprintf("lastack: %s  %s  %s", sources(r),
 		report.Plural(r.Packets, "packet", "packets"), report.Plural(r.Flows, "flow", "flows"))
-	if r.Packets == 0 {
-		p.line("%s", head)
-		return
-	}
 	when := p.clock.Range(r.Start, r.End)
-	if len(head)+2+len(when) <= width {
+	switch {
+	case r.Packets == 0:
+		p.line("%s", head)
+	case len(head)+2+len(when) <= width:
 		p.line("%s  %s", head, when)
-		return
+	default:
+		p.line("%s", head)
+		p.line("         %s", when)
 	}
-	p.line("%s", head)
-	p.line("         %s", when)
+	if p.o.SHA256 && len(r.Sources) == 1 {
+		p.line("  SHA-256 %s", hash(&r.Sources[0]))
+	}
+}
+
+// hashes names several inputs, by the numbers that frames are named with, and
+// their hashes.
+func (p *page) hashes() {
+	p.line("")
+	for i := range p.r.Sources {
+		s := &p.r.Sources[i]
+		p.line("  %d: %s", i, short(s.Name, width-10))
+		p.line("     SHA-256 %s", hash(s))
+	}
+}
+
+// hash is the hash of a source as far as it is known.
+func hash(s *report.Source) string {
+	if s.SHA256 == "" {
+		return "not known: not a file that was read to its end"
+	}
+	return s.SHA256
 }
 
 // sources names the input, shortened to what fits.
@@ -393,16 +439,21 @@ func (p *page) states() {
 
 func (p *page) more(list []report.Row) {
 	s := "  More: "
-	if n := len(list) - p.rows; n > 0 && !p.o.All {
-		s += fmt.Sprintf("--findings all (%s)  ", report.Plural(uint64(n), "more kind", "more kinds"))
+	if len(list) > p.rows && !p.o.All {
+		s += fmt.Sprintf("--findings all (%s)  ", report.MoreKinds(list[p.rows:]))
 	}
-	s += "--md FILE  --jsonl FILE"
-	if len(list) > 0 {
-		rule := "  --explain " + list[0].Rule
-		if len(s)+len(rule) > width {
-			rule = "  --explain RULE"
+	if len(list) == 0 {
+		p.line("%s--md FILE  --jsonl FILE", s)
+		return
+	}
+	for _, rest := range [...]string{
+		"--md FILE  --jsonl FILE  --explain " + list[0].Rule,
+		"--md FILE  --jsonl FILE  --explain RULE",
+		"--md FILE  --explain RULE",
+	} {
+		if len(s)+len(rest) <= width {
+			p.line("%s%s", s, rest)
+			return
 		}
-		s += rule
 	}
-	p.line("%s", s)
 }

@@ -3,6 +3,7 @@ package text_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -133,7 +134,7 @@ func TestAll(t *testing.T) {
 		r.Groups = append(r.Groups, g)
 	}
 	first, all := render(t, r, text.Options{}), render(t, r, text.Options{All: true})
-	if !strings.Contains(first, "--findings all (7 more kinds)") {
+	if !strings.Contains(first, "--findings all (7 more kinds, no warnings)") {
 		t.Error("the first screen does not say that there is more")
 	}
 	for _, g := range r.Groups {
@@ -183,9 +184,82 @@ func TestFits(t *testing.T) {
 	if n := strings.Count(out, "\n"); n > 24 {
 		t.Errorf("%d lines:\n%s", n, out)
 	}
-	for _, want := range []string{"--findings all (7 more kinds)", "10 more remarks in the other reports", "\n*   0:8 "} {
+	for _, want := range []string{"--findings all (7 more kinds, no warnings)", "10 more remarks in the other reports", "\n*   0:8 "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// harm makes a report of that many kinds of errors and of warnings.
+func harm(errors, warnings int) *report.Report {
+	r := canonical.Reports()["mixed"]
+	worst, next, rest := r.Groups[0], r.Groups[1], r.Groups[len(r.Groups)-1:]
+	r.Groups = nil
+	for i := range errors + warnings {
+		g := worst
+		if i >= errors {
+			g = next
+		}
+		g.Rule += strings.Repeat("x", i)
+		r.Groups = append(r.Groups, g)
+	}
+	r.Groups = append(r.Groups, rest...)
+	return r
+}
+
+// Every kind of error has a row, whatever else gives way; the screen grows only
+// where nothing more can. Warnings follow as far as they fit.
+func TestErrorsFirst(t *testing.T) {
+	for _, c := range []struct {
+		errors, warnings, lines int
+		more                    string
+	}{
+		{3, 9, 24, "10 more kinds, 9 warnings"},
+		{4, 1, 24, "2 more kinds, 1 warning"},
+		{9, 1, 28, "2 more kinds, 1 warning"},
+	} {
+		out := render(t, harm(c.errors, c.warnings), text.Options{})
+		if rows, lines := strings.Count(out, "\n! "), strings.Count(out, "\n"); rows != c.errors || lines != c.lines {
+			t.Errorf("%+v: %d rows, %d lines:\n%s", c, rows, lines, out)
+		}
+		if !strings.Contains(out, "--findings all ("+c.more+")  --md FILE") || !strings.Contains(out, "\n*   0:8 ") {
+			t.Errorf("%+v:\n%s", c, out)
+		}
+	}
+}
+
+// Where lines are left, more warnings take them.
+func TestSpareLines(t *testing.T) {
+	r := harm(1, 9)
+	r.Verdict, r.Health.Notes, r.Sources = r.Verdict[:1], nil, r.Sources[:1]
+	out := render(t, r, text.Options{})
+	if n := strings.Count(out, "\n"); n != 24 {
+		t.Errorf("%d lines:\n%s", n, out)
+	}
+	if n := strings.Count(out, "\n* c"); n <= 3 || !strings.Contains(out, fmt.Sprintf("(%d more kinds, %d warnings)", 10-n, 9-n)) {
+		t.Errorf("%d warnings in\n%s", n, out)
+	}
+}
+
+// Hashes are named when they are asked for, with the inputs.
+func TestSHA256(t *testing.T) {
+	const hash = "SHA-256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n"
+	for name, want := range map[string]string{
+		"clean": "UTC (39 s)\n  " + hash,
+		"empty": "0 flows\n  " + hash,
+		"mixed": "\n  0: a|*b*.pcap\n     " + hash + "  1: lb ?[31m.pcapng\n     " + hash,
+	} {
+		r := canonical.Reports()[name]
+		if out := render(t, r, text.Options{SHA256: true}); !strings.Contains(out, want) {
+			t.Errorf("%s: no %q in\n%s", name, want, out)
+		}
+		if out := render(t, r, text.Options{}); strings.Contains(out, "SHA") {
+			t.Errorf("nobody asked for a hash:\n%s", out)
+		}
+		r.Sources[0].SHA256 = ""
+		if out := render(t, r, text.Options{SHA256: true}); !strings.Contains(out, "SHA-256 not known: ") {
+			t.Errorf("%s: a hash of what was not read in\n%s", name, out)
 		}
 	}
 }
