@@ -118,6 +118,7 @@ func flagSet(c *config, w *raw) *pflag.FlagSet {
 func parse(args []string) (*config, error) {
 	c, w := &config{args: args}, &raw{}
 	f := flagSet(c, w)
+	once(f)
 	if err := f.Parse(args); err != nil {
 		return nil, plainly(err)
 	}
@@ -133,7 +134,40 @@ func parse(args []string) (*config, error) {
 	)
 }
 
-// plainly says in words what a flag takes instead of what it was given.
+// once lets no flag silently replace what it was given before. Lists grow; a
+// switch that is on stays on (-nn); and how the text looks may be set in an alias
+// and then otherwise.
+func once(f *pflag.FlagSet) {
+	f.VisitAll(func(g *pflag.Flag) {
+		switch g.Value.Type() {
+		case "stringArray", "stringSlice", "bool":
+			return
+		}
+		if g.Name != "color" && g.Name != "time" {
+			g.Value = &single{Value: g.Value}
+		}
+	})
+}
+
+// single is a value that is given once.
+type single struct {
+	pflag.Value
+	given bool
+	first string
+}
+
+var errAgain = errors.New("given twice")
+
+// Set is that of the value, the first time.
+func (s *single) Set(v string) error {
+	if s.given {
+		return errAgain
+	}
+	s.given, s.first = true, v
+	return s.Value.Set(v)
+}
+
+// plainly says in words what is wrong with what a flag was given.
 func plainly(err error) error {
 	var v *pflag.InvalidValueError
 	if !errors.As(err, &v) {
@@ -143,6 +177,9 @@ func plainly(err error) error {
 	name := "--" + f.Name
 	if f.Shorthand != "" {
 		name = "-" + f.Shorthand
+	}
+	if s, ok := f.Value.(*single); ok && errors.Is(err, errAgain) {
+		return fmt.Errorf("%s is given twice, %q and %q: it takes one", name, s.first, v.GetValue())
 	}
 	wants := map[string]string{
 		"int": "a number", "uint64": "a number", "bool": "true or false", "duration": "a duration such as 90s",
@@ -281,7 +318,6 @@ func (c *config) output(w *raw) error {
 		return fmt.Errorf("--findings %q: it takes all", w.findings)
 	}
 	c.allFindings = w.findings == "all"
-	c.sha256 = c.sha256 || c.md != ""
 	if err := oneOf("--time", c.time, "utc", "local", "epoch", "relative"); err != nil {
 		return err
 	}
@@ -299,6 +335,9 @@ func (c *config) outputs() []output {
 	all := []output{{"--jsonl", c.jsonl}, {"--md", c.md}, {"--csv", c.csv}, {"--prom", c.prom}}
 	return slices.DeleteFunc(all, func(o output) bool { return o.name == "" })
 }
+
+// hashed reports whether a report names the inputs' hashes.
+func (c *config) hashed() bool { return c.sha256 || c.md != "" }
 
 // text reports whether standard output gets the report for a terminal.
 func (c *config) text() bool {
@@ -332,6 +371,10 @@ func oneOf(flag, s string, words ...string) error {
 	return fmt.Errorf("%s %q: it takes %s or %s", flag, s, strings.Join(words[:len(words)-1], ", "), words[len(words)-1])
 }
 
+// tcpdumpSnaplen is tcpdump's default snap length, for which -s 0 stands there:
+// that of whole packets.
+const tcpdumpSnaplen = 262144
+
 // limits is when to stop and how much to hold.
 func (c *config) limits(w *raw, f *pflag.FlagSet) error {
 	switch {
@@ -343,8 +386,13 @@ func (c *config) limits(w *raw, f *pflag.FlagSet) error {
 		return errors.New("--max-flows must be at least 1")
 	case c.threads < 1:
 		return errors.New("--threads must be at least 1")
-	case c.snaplen < 1 || c.buffer < 1:
-		return errors.New("-s and -B must be at least 1")
+	case c.snaplen < 0:
+		return errors.New("-s must be at least 1, or 0 for whole packets")
+	case c.buffer < 1:
+		return errors.New("-B must be at least 1")
+	}
+	if c.snaplen == 0 {
+		c.snaplen = tcpdumpSnaplen
 	}
 	if len(c.interfaces) == 0 {
 		for _, name := range [...]string{"snaplen", "buffer", "no-promiscuous", "user"} {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ type input struct {
 // openFiles opens captures. The error is nil as long as one could be opened;
 // the others stand in failed.
 func openFiles(cfg *config, stdin io.Reader) (*input, error) {
-	sources, err := capture.OpenAll(cfg.inputs, capture.Options{Stdin: stdin, SHA256: cfg.sha256})
+	sources, err := capture.OpenAll(cfg.inputs, capture.Options{Stdin: stdin, SHA256: cfg.hashed()})
 	if len(sources) == 0 {
 		return nil, err
 	}
@@ -75,7 +77,11 @@ func unjoin(err error) []error {
 
 // openLive begins to capture.
 func openLive(cfg *config) (*input, error) {
-	l, err := capture.OpenLive(cfg.interfaces, capture.LiveOptions{
+	names, err := numbered(cfg.interfaces)
+	if err != nil {
+		return nil, err
+	}
+	l, err := capture.OpenLive(names, capture.LiveOptions{
 		Snaplen: cfg.snaplen, BufferKiB: cfg.buffer, NoPromiscuous: cfg.noPromiscuous, Filter: cfg.filter,
 	})
 	if err != nil {
@@ -93,6 +99,33 @@ func openLive(cfg *config) (*input, error) {
 	return &input{Reader: l, stop: l.Stop, live: true,
 		infos: func(out []capture.Info) []capture.Info { return append(out, l.Infos()...) }}, nil
 }
+
+// numbered puts names in the place of numbers from the list that -D prints, as
+// tcpdump does: an interface that really is named so comes first.
+func numbered(names []string) ([]string, error) {
+	if !slices.ContainsFunc(names, isNumber) {
+		return names, nil
+	}
+	list, err := capture.Interfaces()
+	if err != nil {
+		return names, nil // to open them says it better
+	}
+	names = slices.Clone(names)
+	for i, name := range names {
+		if !isNumber(name) || slices.ContainsFunc(list, func(f capture.Interface) bool { return f.Name == name }) {
+			continue
+		}
+		n, err := strconv.Atoi(name)
+		if err != nil || n < 1 || n > len(list) {
+			return nil, fmt.Errorf("%s: there is no interface of that name or number; -D lists %d", name, len(list))
+		}
+		names[i] = list[n-1].Name
+	}
+	return names, nil
+}
+
+// isNumber reports whether a name is digits alone.
+func isNumber(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
 
 // until reads r until it is stopped, also while a read waits.
 type until struct {

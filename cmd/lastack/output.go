@@ -151,7 +151,7 @@ func (p *printer) final(r *report.Report) error {
 	if p.cfg.jsonl == "-" {
 		return err
 	}
-	o := text.Options{Clock: p.clock, Color: p.color, All: p.cfg.allFindings}
+	o := text.Options{Clock: p.clock, Color: p.color, All: p.cfg.allFindings, SHA256: p.cfg.sha256}
 	return errors.Join(err, text.Write(p.stdout, r, o))
 }
 

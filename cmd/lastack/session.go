@@ -151,7 +151,12 @@ func (s *session) filter() (*capture.Filter, error) {
 	if len(s.cfg.interfaces) > 0 {
 		f = nil
 	}
-	if s.cfg.fileHint != "" {
+	switch {
+	case s.cfg.fileHint == "":
+	case len(s.cfg.interfaces) > 0:
+		s.say.note("%q is a file, but with -i the words after the flags are a filter; files and interfaces are not read in one run",
+			s.cfg.fileHint)
+	default:
 		s.say.note("%q is a file, but with -r the words after the flags are a filter; another file is -r %s",
 			s.cfg.fileHint, s.cfg.fileHint)
 	}

@@ -22,7 +22,8 @@ in any order; '-' is standard input.
 
 Input:
     -r, --read FILE             Read a capture; repeatable.
-    -i, --interface IFACE       Capture live; repeatable; 'any' works.
+    -i, --interface IFACE       Capture live; repeatable; 'any' works, and so does
+                                the number that -D gives.
     -D, --list-interfaces       List the interfaces.
     -f, --filter EXPR           Use only packets that match, as tcpdump does.
                                 Frame numbers stay those of the whole file.
@@ -33,7 +34,7 @@ Input:
         --separate vlan,tunnel  Tell equal addresses apart by VLAN or tunnel.
 
 Live capture:
-    -s, --snaplen N             Octets of each packet (256).
+    -s, --snaplen N             Octets of each packet (256); 0 is whole packets.
     -B, --buffer KIB            Kernel buffer (16384).
     -p, --no-promiscuous        Only what is for this host.
     -Z, --user USER             Drop privileges once the interface is open.
@@ -53,7 +54,7 @@ Reports; without any, text on standard output:
         --at TIME               Print the state table (netstat from packets) of
                                 that moment; 'end' is the capture's end.
         --findings all          List every finding, not the first 1,000 of each.
-        --sha256                Name each input's SHA-256 (always with --md).
+        --sha256                Name each input's SHA-256 (always in --md).
         --time WHEN             utc, local, epoch or relative.
         --color WHEN            auto, always or never.
 
