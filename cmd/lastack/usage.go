@@ -22,8 +22,8 @@ in any order; '-' is standard input.
 
 Input:
     -r, --read FILE             Read a capture; repeatable.
-    -i, --interface IFACE       Capture live; repeatable; 'any' works, and so does
-                                the number that -D gives.
+    -i, --interface IFACE       Capture live; repeatable; 'any' works, and a
+                                number that -D gives.
     -D, --list-interfaces       List the interfaces.
     -f, --filter EXPR           Use only packets that match, as tcpdump does.
                                 Frame numbers stay those of the whole file.
