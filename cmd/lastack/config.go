@@ -134,19 +134,14 @@ func parse(args []string) (*config, error) {
 	)
 }
 
-// once lets no flag silently replace what it was given before. Lists grow; a
-// switch that is on stays on (-nn); and how the text looks may be set in an alias
-// and then otherwise.
+// once lets no file and no filter silently replace another: what the first was
+// given for would be missing. Other flags take the last value, so that a script or
+// an alias can be overridden.
 func once(f *pflag.FlagSet) {
-	f.VisitAll(func(g *pflag.Flag) {
-		switch g.Value.Type() {
-		case "stringArray", "stringSlice", "bool":
-			return
-		}
-		if g.Name != "color" && g.Name != "time" {
-			g.Value = &single{Value: g.Value}
-		}
-	})
+	for _, name := range [...]string{"jsonl", "md", "csv", "prom", "filter"} {
+		g := f.Lookup(name)
+		g.Value = &single{Value: g.Value}
+	}
 }
 
 // single is a value that is given once.
