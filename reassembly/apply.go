@@ -122,6 +122,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 		return false
 	}
 	written := d.nxt
+	before := d.dataAt
 	fresh := t.sequence(e, s)
 	t.deduceFIN(e, s)
 	knew := d.has(ackedFIN)
@@ -139,7 +140,7 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 		t.sendsFIN(e, s)
 	}
 	if s.Len > 0 && d.has(ackedFIN) {
-		t.writesAfterFIN(e, s)
+		t.writesAfterFIN(e, s, before)
 	}
 	if p.has(sentAny) || p.state != fsm.Closed {
 		t.receives(e, s, fresh)

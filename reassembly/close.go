@@ -239,8 +239,8 @@ func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 
 // writesAfterFIN notes payload towards a peer that has closed its side. What
 // was sent before and only comes again is no write after the FIN, and the octet
-// of a keepalive probe no payload.
-func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
+// of a keepalive probe no payload. before is when it had last sent new payload.
+func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment, before int64) {
 	d := e.end(s.From)
 	if garbage(e.end(s.From.Other()), s) {
 		return
@@ -251,7 +251,7 @@ func (t *Table) writesAfterFIN(e *entry, s *tcp.Segment) {
 	}
 	x := t.side(e, s.From)
 	if x.dataAfterFIN == 0 {
-		x.afterFINSeq = s.Seq
+		x.afterFINSeq, x.dataBeforeFIN = s.Seq, before
 	}
 	x.dataAfterFIN++
 	d.bits |= dataAfterFIN

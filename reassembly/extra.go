@@ -39,8 +39,9 @@ type extraSide struct {
 	unseenAt                    int64 // when octets of it were acknowledged that were not captured
 	// ahead is how far it had sent by a bare acknowledgement at aheadAt that stood
 	// beyond what was captured of it; aheadAt is 0 when there was none.
-	ahead   tcp.Seq
-	aheadAt int64
+	ahead         tcp.Seq
+	aheadAt       int64
+	dataBeforeFIN int64 // its last new payload before that which dataAfterFIN counts
 }
 
 // spoken describes a segment that was neither a copy of a frame nor an RST.

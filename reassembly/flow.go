@@ -149,6 +149,9 @@ type Endpoint struct {
 	// DataAfterPeerFIN counts its segments of new payload after it acknowledged
 	// the peer's FIN.
 	DataAfterPeerFIN uint32
+	// DataBeforePeerFIN is its last new payload before those, where there are
+	// any; 0 when there was none.
+	DataBeforePeerFIN int64
 
 	FinWait2Expired bool // FIN_WAIT_2 outlasted the profile's timeout
 	Timestamps      bool // its last segments carried timestamps

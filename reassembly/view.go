@@ -234,7 +234,7 @@ func (d *Endpoint) more(x *extraSide) {
 	d.PayloadBytes |= uint64(x.octetsHigh) << 32
 	d.Duplicates, d.Retransmits, d.OutOfOrder = uint64(x.copies), uint64(x.retransmits), uint64(x.outOfOrder)
 	d.ZeroWindows, d.Keepalives = uint64(x.zeroWindows), uint64(x.keepalives)
-	d.FINRepeats, d.DataAfterPeerFIN = x.finRepeats, x.dataAfterFIN
+	d.FINRepeats, d.DataAfterPeerFIN, d.DataBeforePeerFIN = x.finRepeats, x.dataAfterFIN, x.dataBeforeFIN
 	d.Repeats, d.RepeatAt, d.RepeatRef = x.repeats, x.repeatAt, x.repeatRef
 	d.UnansweredAt, d.UnansweredRef = x.unansweredAt, x.unansweredRef
 	d.EarlyRepeats, d.LastEarlyRepeat = x.earlyRepeats, x.lastEarlyRepeat

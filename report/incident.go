@@ -3,6 +3,8 @@ package report
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // An incident is what findings of several rules tell together: who does not
@@ -36,7 +38,7 @@ func (r *Report) linked(row *Row) (out []string, told []*Group) {
 
 // onset tells that hosts began to leak together.
 func (r *Report) onset(row *Row) (string, *Group) {
-	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" {
+	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" || row.Severity != diagnose.Error {
 		return "", nil
 	}
 	for _, g := range r.behind {
@@ -54,10 +56,11 @@ func (r *Report) timer(row *Row) (string, *Group) {
 	if side == "" || !slices.Contains(leaks[:], row.Rule) {
 		return "", nil
 	}
+	closed := row.Rule == "write-after-fin" && row.Severity != diagnose.Error // then its party sent the FIN
 	var worst *Group
 	flows := uint64(0)
 	for _, g := range r.behind {
-		if g.Rule == "idle-timeout-close" && endpoint(g.Who) != side && row.shares(g) {
+		if g.Rule == "idle-timeout-close" && (endpoint(g.Who) == side) == closed && row.shares(g) {
 			flows += g.Example.Behind
 			if worst == nil {
 				worst = g

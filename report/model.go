@@ -202,8 +202,11 @@ func (t *Tally) of(c diagnose.Confidence) (n uint64) {
 }
 
 // mild is the number of remarks among findings.
-func (t *Tally) mild() (n uint64) {
-	for _, c := range t[diagnose.Info] {
+func (t *Tally) mild() uint64 { return t.grade(diagnose.Info) }
+
+// grade is the number of findings of that severity.
+func (t *Tally) grade(s diagnose.Severity) (n uint64) {
+	for _, c := range t[s] {
 		n += c
 	}
 	return n

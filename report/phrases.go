@@ -31,6 +31,20 @@ func phraseFor(rule string) phrase {
 	return phrase{did: "caused " + rule, saw: "there was " + rule}
 }
 
+// phrase is that of the row's rule. Findings of write-after-fin that are no errors
+// blame the side that had closed, not the one that sent.
+func (row *Row) phrase() phrase {
+	p := phraseFor(row.Rule)
+	if sent := row.Counts.grade(diagnose.Error); row.Rule == "write-after-fin" && sent < row.Counts.Total() {
+		closed := "closed before all that the {peer} had to send had come"
+		if sent > 0 {
+			closed += ", or " + p.did + ","
+		}
+		p.did, p.why = closed, "An RST answered what came after the FIN{mild}."
+	}
+	return p
+}
+
 var phrases = sync.OnceValue(func() map[string]phrase {
 	return map[string]phrase{
 		"fin-unanswered": {"did not answer the {peer}'s FIN", "a FIN was acknowledged and not answered",
@@ -99,6 +113,8 @@ func mildly(rule string) string {
 		return "nothing had been sent: a health check, or a scan"
 	case "rst-unread-data":
 		return "nothing had been asked, or all been answered: a health check, or a scan"
+	case "write-after-fin":
+		return "nothing of worth was lost: a port check, or a goodbye"
 	}
 	return ""
 }

@@ -164,7 +164,7 @@ func (r *Report) tell(row *Row) string {
 	if len(row.Services) == 1 && g.Count == 1 {
 		return capital(strings.TrimSuffix(g.Example.Verdict, ".")) + "."
 	}
-	p := phraseFor(row.Rule)
+	p := row.phrase()
 	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
 	if n := row.Counts.of(diagnose.Possible); n > 0 && n < row.Counts.Total() {
 		flows += " (" + Count(n) + " of them possibly)"
@@ -199,7 +199,7 @@ func (r *Report) also(row, worst *Row) string {
 	if !same {
 		return r.tell(row)
 	}
-	p := phraseFor(row.Rule)
+	p := row.phrase()
 	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), row.otherwise()+r.course(row, p))
 }
 
@@ -300,7 +300,7 @@ func (row *Row) why() []string {
 	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.Confidence == diagnose.Possible && row.otherwise() != "" {
 		return nil
 	}
-	if s := phraseFor(row.Rule).why; s != "" {
+	if s := row.phrase().why; s != "" {
 		unless := ""
 		if row.Counts.of(diagnose.Certain) < row.Counts.Total() {
 			unless = "unless the FIN that answers was lost before the tap, "

@@ -233,8 +233,7 @@ func unanswered(f *reassembly.Flow, last tcp.PacketRef, at int64) (waited, known
 	if last == 0 || last != f.Endpoint(f.Client).LastDataRef || unseen(f) {
 		return false, true
 	}
-	_, first := firstAnswer(f, d.LastData)
-	waited = d.LastData <= at || first
+	waited = d.LastData <= at || firstAnswer(f)
 	return waited, waited
 }
 

@@ -132,7 +132,7 @@ func (s *onsets) Add(c *Context, f *reassembly.Flow) {
 func leaks(c *Context, f *reassembly.Flow) (s tcp.Side, at int64, ok bool) {
 	for _, id := range []string{"fin-unanswered", "write-after-fin"} {
 		d := c.has(id)
-		if d == nil || d.Confidence == Possible {
+		if d == nil || d.Confidence == Possible || d.Severity != Error { // else it is the closer's doing
 			continue
 		}
 		switch d.Who {

@@ -123,8 +123,15 @@ func untrue(w *world, d *diagnose.Finding) string {
 			return "nothing was lost and nobody died"
 		}
 	case "write-after-fin":
-		if !t.wroteAfter {
+		other := w.s
+		if x == w.s {
+			other = w.c
+		}
+		switch {
+		case d.Severity == diagnose.Error && !t.wroteAfter:
 			return "it did not write after the FIN"
+		case d.Severity != diagnose.Error && (t.closedAt == 0 || !other.truth.wroteAfter):
+			return "it did not close before the other side wrote"
 		}
 	case "late-close-reset":
 		if late < 60*s1-slack && !t.wroteAfter {
@@ -264,7 +271,7 @@ func missing(l *lived, r Result) string {
 		case l.delay >= 61*s1:
 			want = "late-close-reset"
 		case l.story == storyWriteAfter:
-			want = "write-after-fin"
+			want, sure = "write-after-fin", diagnose.Likely // what it wrote, and why, is an inference
 		}
 	case storyDeath:
 		if l.now-l.closer.truth.closedAt > 60*s1 && l.closer.fin != 0 {
