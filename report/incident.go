@@ -38,7 +38,7 @@ func (r *Report) linked(row *Row) (out []string, told []*Group) {
 
 // onset tells that hosts began to leak together.
 func (r *Report) onset(row *Row) (string, *Group) {
-	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" || row.Severity != diagnose.Error {
+	if row.Rule != "fin-unanswered" && row.Rule != "write-after-fin" || row.closed() {
 		return "", nil
 	}
 	for _, g := range r.behind {
@@ -56,11 +56,10 @@ func (r *Report) timer(row *Row) (string, *Group) {
 	if side == "" || !slices.Contains(leaks[:], row.Rule) {
 		return "", nil
 	}
-	closed := row.Rule == "write-after-fin" && row.Severity != diagnose.Error // then its party sent the FIN
 	var worst *Group
 	flows := uint64(0)
 	for _, g := range r.behind {
-		if g.Rule == "idle-timeout-close" && (endpoint(g.Who) == side) == closed && row.shares(g) {
+		if g.Rule == "idle-timeout-close" && (endpoint(g.Who) == side) == row.closed() && row.shares(g) {
 			flows += g.Example.Behind
 			if worst == nil {
 				worst = g
@@ -71,6 +70,12 @@ func (r *Report) timer(row *Row) (string, *Group) {
 		return "", nil
 	}
 	return worst.Example.Aside, worst
+}
+
+// closed reports that the party of a row is the side that sent the FIN, where in
+// findings of that rule it may be the one that did not look at it.
+func (row *Row) closed() bool {
+	return row.Rule == "write-after-fin" && row.Counts.Total() > 0 && row.Counts.grade(diagnose.Error) == 0
 }
 
 // shares reports that a finding over many flows is about one of the row's

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/lastack/lastack/report/diagnose"
@@ -38,7 +39,8 @@ func (row *Row) phrase() phrase {
 	if sent := row.Counts.grade(diagnose.Error); row.Rule == "write-after-fin" && sent < row.Counts.Total() {
 		closed := "closed before all that the {peer} had to send had come"
 		if sent > 0 {
-			closed += ", or " + p.did + ","
+			closed = fmt.Sprintf("%s (%s), or %s (%s),", p.did, Plural(sent, "flow", "flows"),
+				closed, Plural(row.Counts.Total()-sent, "flow", "flows"))
 		}
 		p.did, p.why = closed, "An RST answered what came after the FIN{mild}."
 	}
