@@ -72,7 +72,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"rst-unread-data": {"reset {flows}, leaving data unread", "a close with data unread sent an RST",
 			"What the {peer} had sent last was not read, or not answered{mild}.", false, ""},
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
-		"rst-listener-closed": {"reset all its connections at once", "a burst of RSTs came from one listener", "", false, ""},
+		"rst-listener-closed": {"ended many connections at once", "one service ended many connections at once", "", false, ""},
 		"rst-on-dead-connection": {"answered data after a silence with an RST", "data after a silence met an RST",
 			"The answering end, or something in the path, no longer knew the connection.", true, ""},
 		"rst-forged": {"seemed to send an RST that it did not send", "an RST was forged",

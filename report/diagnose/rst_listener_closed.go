@@ -11,42 +11,60 @@ import (
 func rstListenerClosed() Rule {
 	return Rule{
 		ID:       "rst-listener-closed",
-		Title:    "one listener reset many connections at once",
+		Title:    "one service ended many connections at once",
 		Severity: Warning,
 		Doc:      rstListenerClosedDoc,
 		RFC:      []string{"RFC 9293 §3.10.5", "RFC 9293 §3.10.4", "RFC 2525 §2.17"},
-		Replaces: []string{"abortive-close", "rst-unread-data"},
+		Replaces: []string{"abortive-close", "rst-unread-data", "write-after-fin"},
 		New:      func() Collector { return &listenerResets{} },
 	}
 }
 
 const rstListenerClosedDoc = `What it means
-  A service reset many of its connections in one moment: its listener was
-  closed, or its process ended. The kernel resets every connection that waits to
-  be accepted when the listener closes, and every accepted one that has payload
-  unread when the process ends. The clients lose what they had asked for.
+  A service ended many of its connections in one moment: its process ended or
+  was killed, it restarted or was reloaded, or its listener was closed. The
+  kernel resets every connection that waits to be accepted when the listener
+  closes, and every accepted one that has payload unread when the process ends;
+  all others it closes with a FIN. The clients lose what they had asked for,
+  and a client whose next request crosses that FIN gets an RST: that is no
+  fault of its pool.
 
 Signature
-  Aborts by the server (RST of a live socket, in answer to nothing) on at least
-  three connections of one address and port, each within 100 ms of another, and
-  at least four fifths of all that it aborted in the 10 s around. Certain when
-  it refuses the next SYN, or when it had never sent payload on any of them:
-  they had not been accepted.
+  RSTs: aborts by the server (RST of a live socket, in answer to nothing) on at
+  least three connections of one address and port, each within 100 ms of
+  another, and at least four fifths of all that it aborted in the 10 s around.
+  Certain when it refuses the next SYN, or when it had never sent payload on any
+  of them: they had not been accepted.
+  FINs: the server closes at least five connections first within 100 ms, none of
+  them within 1 ms of its own payload nor after payload of the client that got
+  no answer. Their last uses and their openings lie at least three times further
+  apart than the FINs, so that it was no limit that each of them reached; two of
+  them had been in use within the second before, or the longest was idle three
+  times as long as the shortest. And they are at least four fifths of all such
+  closes in the 10 s around. Likely at most; possible where all were equally
+  old, 30 s or more. An error where clients wrote once more and got an RST:
+  those findings (write-after-fin) are part of this one.
 
 Look-alikes
   A server that aborts all the time instead of closing: abortive-close.
   RSTs that answer something, of a host that no longer knows the connections:
   it has rebooted, or something in the path forgot them.
   Many RSTs with a foreign time to live: a middlebox.
+  A timer on idleness, for connections that were opened or used together
+  (idle-timeout-close): then they were idle for the same time, and none was in
+  use.
+  Clients that finish together, or a limit on the requests of a connection: the
+  server closes right after its answers.
 
 What it usually is
-  A restart, a deployment or a crash without draining; a listener that is closed
-  while connections wait in its accept queue.
+  A restart, a deployment or a crash without draining; a reload that closes the
+  old process's idle connections; a listener that is closed while connections
+  wait in its accept queue.
 
 What to do
   Stop accepting only after the load balancer sends no more, accept what waits,
   and finish what was begun. Hand the listening socket over to the next process
-  where that is possible.
+  where that is possible. Clients repeat requests that are safe to repeat.
 
 What would prove it
   The service's log of restarts at that time.`
@@ -59,8 +77,10 @@ const (
 	refusedSoon = 60e9
 )
 
-// listenerResets counts a service's aborts by time, and its refusals.
+// listenerResets counts a service's aborts by time, its refusals, and FINs that
+// may be the end of a process, too.
 type listenerResets struct {
+	moments moments
 	bursts  sketch[burstCell, *burstCell]
 	refused sketch[flowCell, *flowCell]
 }
@@ -78,6 +98,7 @@ func (c *burstCell) merge(o *burstCell) {
 func (c *burstCell) reset() { *c = burstCell{flowCell: flowCell{seen: c.seen[:0]}} }
 
 func (s *listenerResets) Add(c *Context, f *reassembly.Flow) {
+	s.moments.add(c, f)
 	r := &f.Reset
 	if r.Ref == 0 || r.By != f.Server() {
 		return
@@ -105,10 +126,34 @@ func (s *listenerResets) Merge(o Collector) {
 	p := o.(*listenerResets)
 	s.bursts.merge(&p.bursts)
 	s.refused.merge(&p.refused)
+	s.moments.merge(&p.moments)
 }
 
-// Findings names the bursts.
+// Findings names the bursts of resets, then the moments in which there were FINs
+// alone.
 func (s *listenerResets) Findings(_ *Context, _ int64, emit func(Finding)) {
+	resets := map[place][]*Finding{}
+	var order []*Finding
+	s.resets(func(k place, d Finding) {
+		resets[k], order = append(resets[k], &d), append(order, &d)
+	})
+	s.moments.each(func(k place, c *momentCell) {
+		for _, d := range resets[k] {
+			if d.Time-burstSlot <= c.max && c.min <= d.Time+d.Duration+burstSlot {
+				d.fold(c)
+				return
+			}
+		}
+		d := c.finding(k)
+		order = append(order, &d)
+	})
+	for _, d := range order {
+		emit(*d)
+	}
+}
+
+// resets names the bursts of resets.
+func (s *listenerResets) resets(found func(place, Finding)) {
 	keys := s.bursts.places()
 	for from := 0; from < len(keys); {
 		to := from + 1
@@ -116,7 +161,7 @@ func (s *listenerResets) Findings(_ *Context, _ int64, emit func(Finding)) {
 			to++
 		}
 		if d, ok := s.burst(keys, from, to); ok {
-			emit(d)
+			found(keys[from].whole(), d)
 		}
 		from = to
 	}
