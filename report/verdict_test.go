@@ -101,6 +101,22 @@ func incident() *Report {
 	return reportOf(84, leak, onset, rare, own, timer, write)
 }
 
+// writes are findings of write-after-fin by the client's application: so many
+// errors, warnings and remarks. A timer of either side is there.
+func writes(wrote, left, remarks uint64) *Report {
+	g := Group{Rule: "write-after-fin", Who: diagnose.ClientApp, Service: service, Count: wrote + left + remarks}
+	g.Counts[diagnose.Error][diagnose.Certain] = wrote
+	g.Counts[diagnose.Warning][diagnose.Certain] = left
+	g.Counts[diagnose.Info][diagnose.Certain] = remarks
+	g.Severity, g.Confidence = g.Counts.worst(), diagnose.Certain
+	g.clients.add(netip.MustParseAddr("10.0.0.9"), true)
+	own := Group{Rule: "idle-timeout-close", Who: diagnose.ClientApp, Service: service, Count: 1, FlowCount: 9,
+		Severity: diagnose.Info, Confidence: diagnose.Certain, Example: diagnose.Finding{Aside: "The client's timer.", Behind: 9}}
+	other := own
+	other.Who, other.Example.Aside = diagnose.ServerApp, "The server's timer."
+	return reportOf(9, g, own, other)
+}
+
 // dual is a leak on two addresses of one service, and the timer of each.
 func dual() *Report {
 	var groups []Group
@@ -134,6 +150,13 @@ func TestVerdict(t *testing.T) {
 		report *Report
 		want   string
 	}{
+		{"the client wrote", writes(3, 0, 0), "10.0.0.9 sent data to a server that had closed already on 3 of 9 flows to 10.0.0.1:80. " +
+			"An RST answered the data: whatever it asked for was not done. The server's timer."},
+		{"the client left", writes(0, 2, 1), "10.0.0.9 closed before all that the server had to send had come on 3 of 9 flows to 10.0.0.1:80. " +
+			"An RST answered what came after the FIN; on 1 of these flows nothing of worth was lost: a port check, or a goodbye. The client's timer."},
+		{"the client did both", writes(1, 2, 0), "10.0.0.9 sent data to a server that had closed already (1 flow), " +
+			"or closed before all that the server had to send had come (2 flows), on 3 of 9 flows to 10.0.0.1:80. " +
+			"An RST answered what came after the FIN. The server's timer."},
 		{"empty", &Report{}, "The input holds no packets."},
 		{"empty behind a filter", &Report{Filter: Filter{Expr: "udp"}}, "The input holds no packets."},
 		{"no match", &Report{Filter: Filter{Expr: "udp", Read: 4533}}, "None of 4,533 packets matches the filter 'udp'."},

@@ -86,7 +86,7 @@ const (
 	lateNews   lateWrite = iota // nothing asked for it, and it was not begun before
 	lateAnswer                  // the closer had asked for it, or waited for it
 	lateRest                    // its sender was at it when the closer left
-	lateWord                    // its sender's first, and the closer left as soon as it had come
+	lateWord                    // its sender's first, and the closer left right after the handshake
 	lateBye                     // a few octets that answer a few with which the closer left
 )
 
