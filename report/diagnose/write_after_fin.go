@@ -183,6 +183,9 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if on == onPayload && f.Midstream && f.Endpoint(s).LastDataRef == 0 {
 		n.lower(f, Possible, reassembly.QualityMidstream) // what went before is not known
 	}
+	if was == lateNews && mayBeRepeated(f, s, l.At) {
+		n.lower(f, Possible, 0)
+	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
 	n.Severity = was.severity(s == f.Client)
 	n.Verdict = was.words(f, &l)
@@ -236,11 +239,27 @@ func (w lateWrite) words(f *reassembly.Flow, l *latePayload) string {
 		f.Addr(o), what, after, role(f, s))
 }
 
+// mayBeRepeated reports that payload towards side s, whose FIN it is the first to
+// acknowledge, may have been sent before that FIN and been lost: a timer has had
+// the time to repeat it once, and not so long that it would have done so again.
+func mayBeRepeated(f *reassembly.Flow, s tcp.Side, at int64) bool {
+	p := f.Endpoint(s.Other())
+	spoke := max(p.DataBeforePeerFIN, f.Handshake.ACK, f.Handshake.SYNACK)
+	return onlyAcked(f, s) && at-f.Endpoint(s).FINAt < stillSending && at-spoke >= patience(f)
+}
+
+// onlyAcked reports that a side's FIN was first acknowledged by payload itself:
+// no bare acknowledgement says how far its sender had written by then.
+func onlyAcked(f *reassembly.Flow, s tcp.Side) bool {
+	m := firstMark(f, s.Other(), reassembly.DataAfterFIN, 0)
+	return m != nil && m.Ref == f.Endpoint(s).FINAckRef
+}
+
 // ackOfFINAndPayload is the acknowledgement of a side's FIN, with the payload
 // that came in the same segment.
 func ackOfFINAndPayload(f *reassembly.Flow, s tcp.Side) Evidence {
 	e := finAckEvidence(f, s)
-	if m := firstMark(f, s.Other(), reassembly.DataAfterFIN, 0); m != nil && m.Ref == e.Ref && !m.Packet.Flags.Has(tcp.FIN) {
+	if m := firstMark(f, s.Other(), reassembly.DataAfterFIN, 0); onlyAcked(f, s) && m.Packet.Payload {
 		e.says = asWritten
 		e.What = fmt.Sprintf("%s, in a segment with %s of payload", ackWords(f, s.Other()), octets(m.Packet.Number))
 	}
