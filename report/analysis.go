@@ -162,7 +162,7 @@ func (a *Analysis) Add(s *tcp.Segment) {
 	a.fresh++
 	hash := s.Tuple.Hash(routeSeed)
 	if before, ok := a.leaps.see(s, hash); ok {
-		a.cast(doubt{reassembly.Leapt, before})
+		a.cast(doubt{reassembly.Leapt, before, before + a.leaps.length})
 	}
 	part := uint8(hash >> (64 - 6))
 	if a.pool != nil {
@@ -184,13 +184,14 @@ func (a *Analysis) Add(s *tcp.Segment) {
 // another part of it ended before. What was open then may have gone on unseen.
 func (a *Analysis) Paused(from, to int64) {
 	a.pauses.add(to - from)
-	a.cast(doubt{reassembly.Unwatched, from + 1})
+	a.cast(doubt{reassembly.Unwatched, from + 1, to})
 }
 
-// doubt is one on the flows that began before an instant; none if its kind is 0.
+// doubt is one on the flows that began before an instant, for what lay between that
+// and another, or by a clock that leapt seemed to; none if its kind is 0.
 type doubt struct {
-	kind   reassembly.Doubt
-	before int64
+	kind          reassembly.Doubt
+	before, after int64
 }
 
 // cast puts a doubt on the flows that are open now.
@@ -201,7 +202,7 @@ func (a *Analysis) cast(d doubt) {
 	}
 	a.step()
 	for _, p := range a.panels {
-		p.all.Doubt(d.kind, d.before)
+		p.doubt(d)
 	}
 }
 

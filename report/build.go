@@ -24,7 +24,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 
 	limit := diagnose.Confidence(0)
 	if in.KernelDrops > 0 {
-		limit = diagnose.Likely
+		limit = diagnose.Likely // the capture itself lost packets
 	}
 	patterns := diagnose.NewPatterns(a.opt.Rules)
 	for _, j := range judges {
@@ -34,6 +34,10 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	ctx := diagnose.Context{Profile: a.opt.Profile}
 	c.groups.weigh(patterns)
 	c.groups.patterns(patterns, &ctx, end)
+	if all.lossy*lossyShare > all.flows && c.groups.hush() {
+		r.note("packets are missing from %s of %s: an answer may be among them, so nothing that rests on silence is surer than likely",
+			Count(all.lossy), Plural(all.flows, "flow", "flows"))
+	}
 	c.groups.doubts(&all.seen, in.Sources)
 	r.Ports = patterns.Ports(&ctx, end)
 	if s := patterns.WrongRange(&ctx, end); s != "" {
@@ -53,7 +57,7 @@ func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Re
 	if c.groups.list {
 		r.Findings, r.Unlisted = c.groups.findings()
 		for i := range r.Findings {
-			lower(&r.Findings[i], limit)
+			r.Findings[i].Weaken(limit, reassembly.QualityCaptureLoss)
 		}
 	}
 	a.count(r, judges, c.series, end)
@@ -90,14 +94,6 @@ func (a *Analysis) count(r *Report, judges []*judge, moves *series, end int64) {
 		if r.Series = moves.finish(r.Start, r.End, people.listeners); r.Series.Crowded {
 			r.note("more than %d hosts hold sockets: the series tells the first apart, and all together", seriesHosts)
 		}
-	}
-}
-
-// lower caps a finding's confidence because the capture itself lost packets.
-func lower(f *diagnose.Finding, limit diagnose.Confidence) {
-	if f.Confidence < limit {
-		f.Confidence = limit
-		f.LoweredBy |= reassembly.QualityCaptureLoss
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
@@ -91,11 +92,11 @@ func (g *group) weaken(d *diagnose.Finding, list []refuted, whole, files bool) {
 	i := slices.IndexFunc(list, func(x refuted) bool { return x.here.flow == d.Flow })
 	if i < 0 {
 		if whole {
-			d.Confidence = diagnose.Possible
+			d.Weaken(diagnose.Possible, 0)
 		}
 		return
 	}
-	d.Confidence = diagnose.Possible
+	d.Weaken(diagnose.Possible, 0)
 	if d.Verdict != "" {
 		d.Verdict += "; but " + list[i].words(files)
 	}
@@ -131,11 +132,45 @@ func doubtWords(list []refuted, more, files bool) string {
 	return "But " + list[0].words(files) + "."
 }
 
-// lower makes one finding of a severity and confidence a possible one.
+// lower makes one finding of a severity a possible one, which had that confidence
+// when it was found, and may have lost it since.
 func (t *Tally) lower(s diagnose.Severity, c diagnose.Confidence) {
-	if t[s][c] > 0 {
-		t[s][c]--
-		t[s][diagnose.Possible]++
+	for ; c < diagnose.Possible; c++ {
+		if t[s][c] > 0 {
+			t[s][c]--
+			t[s][diagnose.Possible]++
+			return
+		}
+	}
+}
+
+// lossyShare is of how many flows one may lack packets, and the silence of the
+// others still be certain.
+const lossyShare = 100
+
+// hush lowers what is certain and rests on silence, in a capture that lost packets:
+// on another flow it may be the answer. It reports whether there was any.
+func (s *groups) hush() (any bool) {
+	for _, g := range s.all {
+		for severity, n := range g.silent {
+			c := &g.counts[severity]
+			n = min(n, c[diagnose.Certain])
+			c[diagnose.Certain] -= n
+			c[diagnose.Likely] += n
+			any = any || n > 0
+		}
+		clear(g.silent[:])
+		hush(&g.example)
+		for i := range g.list {
+			hush(&g.list[i])
+		}
+	}
+	return any
+}
+
+func hush(d *diagnose.Finding) {
+	if d.Silent {
+		d.Weaken(diagnose.Likely, reassembly.QualityCaptureLoss)
 	}
 }
 

@@ -79,6 +79,7 @@ func firstFlow(d *diagnose.Finding) tcp.PacketRef {
 type group struct {
 	key         groupKey
 	counts      Tally
+	silent      [diagnose.Info + 1]uint64 // of them, by severity: those that are certain and rest on silence
 	clients     hosts
 	flows       uint64
 	open        uint64        // findings that were still so when the input ended
@@ -163,6 +164,9 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 	g.last = max(g.last, f.Time)
 	g.longest = max(g.longest, f.Duration)
 	g.counts[f.Severity][f.Confidence]++
+	if f.Silent && f.Confidence == diagnose.Certain {
+		g.silent[f.Severity]++
+	}
 	if g.flows == 0 || g.lastFlow != id {
 		g.flows += max(1, f.FlowCount)
 		g.onsets.add(f.Time, 1)
@@ -328,6 +332,6 @@ func (g *group) model(limit diagnose.Confidence) Group {
 	if g.flow != nil {
 		m.Remarks = diagnose.Remarks(g.flow)
 	}
-	m.Example.Confidence = max(m.Example.Confidence, limit)
+	m.Example.Weaken(limit, reassembly.QualityCaptureLoss)
 	return m
 }

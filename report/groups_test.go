@@ -153,12 +153,43 @@ func TestCapped(t *testing.T) {
 	if g.Confidence != diagnose.Likely || g.Example.Confidence != diagnose.Likely || g.Counts[diagnose.Error][diagnose.Likely] != 2 {
 		t.Errorf("%+v", g)
 	}
-	lower(&sure, diagnose.Likely)
+	sure.Weaken(diagnose.Likely, reassembly.QualityCaptureLoss)
 	if sure.Confidence != diagnose.Likely || sure.LoweredBy != reassembly.QualityCaptureLoss {
 		t.Errorf("finding %+v", sure)
 	}
 	if g := s.ranked(0)[0]; g.Confidence != diagnose.Certain {
 		t.Errorf("uncapped %+v", g)
+	}
+}
+
+// What rests on silence is likely at most where the capture lost packets, in lists,
+// examples and counts, and what rests on packets stays. What another reason has
+// lowered before is not lowered again.
+func TestHush(t *testing.T) {
+	s := newGroups(&Options{ListFindings: true})
+	for i := range 5 {
+		d := findingAt(i+1, int64(i), 0)
+		d.Confidence, d.Silent = diagnose.Certain, i < 3
+		add(&s, d)
+	}
+	first := findingAt(1, 0, 0)
+	g := s.of(&first)
+	g.counts.lower(diagnose.Error, diagnose.Certain)
+	if !s.hush() || s.hush() {
+		t.Error("it is lowered once")
+	}
+	want := [...]uint64{diagnose.Certain: 1, diagnose.Likely: 3, diagnose.Possible: 1}
+	if g.counts[diagnose.Error] != want {
+		t.Errorf("counts %v, want %v", g.counts[diagnose.Error], want)
+	}
+	for i := range g.list {
+		d := &g.list[i]
+		if lowered := d.Confidence == diagnose.Likely && d.LoweredBy == reassembly.QualityCaptureLoss; lowered != d.Silent {
+			t.Errorf("%v, silent %v: lowered by %v", d.Confidence, d.Silent, d.LoweredBy.Names())
+		}
+	}
+	if g.counts.lower(diagnose.Error, diagnose.Certain); g.counts[diagnose.Error][diagnose.Possible] != 2 {
+		t.Errorf("after one more: %v", g.counts[diagnose.Error])
 	}
 }
 

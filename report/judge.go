@@ -41,6 +41,17 @@ func (p *panel) sweep(watermark int64) {
 	p.held.Store(int64(p.all.Held()))
 }
 
+// doubt casts one on the flows that are open now, and has the judge remember it.
+func (p *panel) doubt(d doubt) {
+	p.all.Doubt(d.kind, d.before)
+	switch d.kind {
+	case reassembly.Unwatched:
+		p.judge.pauses = append(p.judge.pauses, d.before)
+	case reassembly.Leapt:
+		p.judge.ctx.Leaps.Add(d.before, d.after)
+	}
+}
+
 // judge takes flows as they end: it counts them, runs the rules on them and
 // leaves lines and findings in out.
 type judge struct {
@@ -55,6 +66,7 @@ type judge struct {
 	full  func(*chunk) *chunk // takes a full chunk for an empty one; nil where chunks have no bound
 
 	sums    sums
+	pauses  []int64 // instants before which began what was open in a pause, in order
 	people  population
 	best    map[groupKey]*best
 	times   int      // in all of them
@@ -67,6 +79,7 @@ type sums struct {
 	flows     uint64
 	byClose   [reassembly.Closes]uint64
 	midstream uint64
+	lossy     uint64     // flows of which packets are missing, for no pause
 	qualities [16]uint64 // flows, by the bits of reassembly.Quality
 	halves    halves
 	seen      twice
@@ -92,6 +105,7 @@ func (j *judge) clone() *judge {
 	c := newJudge(j.opt)
 	c.flows = nil
 	c.sums = j.sums.clone()
+	c.pauses, c.ctx.Leaps = slices.Clone(j.pauses), j.ctx.Leaps.Clone()
 	c.people = j.people.clone()
 	c.ctx.Patterns = j.ctx.Patterns.Clone()
 	return c
@@ -107,6 +121,9 @@ func (j *judge) take(f *reassembly.Flow) {
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
 	j.people.add(f)
 	j.sums.add(f)
+	if f.Quality&reassembly.QualityCaptureLoss != 0 && !j.paused(f) {
+		j.sums.lossy++
+	}
 	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
 		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
@@ -118,6 +135,13 @@ func (j *judge) take(f *reassembly.Flow) {
 	if j.full != nil && j.out.big() {
 		j.out = j.full(j.out)
 	}
+}
+
+// paused reports that the flow was open while nobody captured: what it lacks says
+// nothing of the others.
+func (j *judge) paused(f *reassembly.Flow) bool {
+	i, _ := slices.BinarySearch(j.pauses, f.Start+1)
+	return i < len(j.pauses) && j.pauses[i] <= f.Final
 }
 
 // found passes a finding on, with the flow itself when no worse one of its
@@ -230,6 +254,7 @@ func (s *sums) plus(t *sums) {
 		s.qualities[i] += n
 	}
 	s.midstream += t.midstream
+	s.lossy += t.lossy
 	s.halves.plus(t.halves)
 	s.seen.plus(&t.seen)
 	s.endings.plus(&t.endings)

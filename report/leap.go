@@ -39,6 +39,7 @@ type leaps struct {
 	before int64   // that of the one before the silence that is looked into; 0 for none
 	until  int64   // for how long it is
 	votes  int     // hosts that have shown it
+	length int64   // how much less than the silence lasted passed for them, at most
 	voter  address // the first of them
 	clocks [leapClocks]hostClock
 }
@@ -70,7 +71,7 @@ const (
 // leapt, once two hosts have shown it, and since when.
 func (l *leaps) see(s *tcp.Segment, hash uint64) (before int64, leapt bool) {
 	if l.last != 0 && s.At-l.last >= leastLeap {
-		l.before, l.until, l.votes = l.last, s.At+leapLook, 0
+		l.before, l.until, l.votes, l.length = l.last, s.At+leapLook, 0, 0
 	}
 	l.last = max(l.last, s.At)
 	if s.Kind != tcp.KindTCP || s.Options&tcp.OptTimestamps == 0 || s.Flags&tcp.RST != 0 {
@@ -103,11 +104,12 @@ func (l *leaps) vote(c *hostClock, s *tcp.Segment) (before int64, leapt bool) {
 	if c.lastAt > l.before || known < leapHistory || ticks < leapTicks {
 		return 0, false
 	}
-	passed := float64(int32(s.TSVal - c.last))
-	if passed*leapShare >= float64(ticks)/float64(known)*float64(s.At-c.lastAt) {
+	silence, passed := s.At-c.lastAt, float64(int32(s.TSVal-c.last))*float64(known)/float64(ticks)
+	if passed*leapShare >= float64(silence) {
 		l.before = 0
 		return 0, false
 	}
+	l.length = max(l.length, silence-max(0, int64(passed)))
 	sender := sideAddress(&s.Tuple, s.From)
 	if l.votes == 0 || l.voter == sender {
 		l.votes, l.voter = 1, sender

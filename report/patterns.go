@@ -63,6 +63,9 @@ func (s *groups) join(g, o *group) {
 	}
 	g.longest, g.oldest = max(g.longest, o.longest), max(g.oldest, o.oldest)
 	g.counts.plus(&o.counts)
+	for i, n := range o.silent {
+		g.silent[i] += n
+	}
 	g.flows, g.open = g.flows+o.flows, g.open+o.open
 	for _, f := range o.ids {
 		g.name(f)

@@ -140,7 +140,7 @@ func (w *worker) run(free chan<- *batch) {
 		b.step(w.all)
 		if b.doubt.kind != 0 {
 			for _, p := range w.own {
-				p.all.Doubt(b.doubt.kind, b.doubt.before)
+				p.doubt(b.doubt)
 			}
 		}
 		if b.sweep {

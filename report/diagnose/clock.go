@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"slices"
+
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
@@ -121,4 +123,48 @@ func heardNS(f *reassembly.Flow, closer tcp.Side) (ns, hz int64, ok bool) {
 	}
 	ns = ticks*1e9/hz - after
 	return ns, hz, ns > 0
+}
+
+// slowestTick is longer than a tick of any timestamp clock in use, ns (RFC 7323
+// §5.4 allows up to a second; 100 ms occurs).
+const slowestTick = 200e6
+
+// lasted is the longest time, ns, that both sides' timestamps allow between the
+// opening of a flow and its last segments; ok where both tell.
+func lasted(f *reassembly.Flow) (ns int64, ok bool) {
+	for i := range f.Ends {
+		d := &f.Ends[i]
+		ticks := int64(int32(d.LastTSVal - d.SYNTSVal))
+		if !d.HasSYNTSVal || !d.Timestamps || d.RST > 0 || ticks < 0 {
+			return 0, false
+		}
+		ns = max(ns, ticks*slowestTick)
+	}
+	return ns, true
+}
+
+// Leaps are when the capture's clock leapt ahead, each with the time that the
+// hosts' timestamps know nothing of. The latest are kept.
+type Leaps struct{ list [][2]int64 }
+
+const leapsKept = 64
+
+// Add notes that the time between two instants did not pass. It lies in a silence
+// of all hosts, later than those before.
+func (l *Leaps) Add(from, to int64) {
+	if len(l.list) == leapsKept {
+		l.list = slices.Delete(l.list, 0, 1)
+	}
+	l.list = append(l.list, [2]int64{from, to})
+}
+
+// Clone is a copy that goes on from here.
+func (l *Leaps) Clone() Leaps { return Leaps{slices.Clone(l.list)} }
+
+// within is how much of a span did not pass, ns.
+func (l *Leaps) within(from, to int64) (ns int64) {
+	for _, x := range l.list {
+		ns += max(0, min(to, x[1])-max(from, x[0]))
+	}
+	return ns
 }

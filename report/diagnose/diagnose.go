@@ -95,19 +95,25 @@ type Finding struct {
 	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped; else 0
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
+	hedged     string         // what it says where it is less than certain after all; "" for the same
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind
 	Typical    int64          // what a pattern measured, ns; 0 for nothing
 	Behind     uint64         // of so many flows with such findings
 	Evidence   []Evidence     // never empty, in packet order
 	Wireshark  string         // display filter
 	LoweredBy  reassembly.Quality
+	Silent     bool // it rests on that something is not in the capture
 
-	say wordsOf // makes the verdict, where that is put off until Dress
+	say   wordsOf     // makes the verdict, where that is put off until Dress
+	grade gradedWords // the same, where it depends on the confidence
 }
 
 // wordsOf makes the verdict of a finding that lasted so long. It gets no more of
 // the finding than that, which would have to lie on the heap for it.
 type wordsOf func(f *reassembly.Flow, lasted int64) string
+
+// gradedWords makes a verdict that says less of what is less than certain.
+type gradedWords func(f *reassembly.Flow, lasted int64, sure Confidence) string
 
 // Dress adds what only readers need, and what takes longer to write than to
 // find: the display filter, and the verdict and the words of the evidence where
@@ -120,8 +126,27 @@ func (d *Finding) Dress(f *reassembly.Flow) {
 	if d.say != nil {
 		d.Verdict, d.say = d.say(f, d.Duration), nil
 	}
+	if d.grade != nil {
+		d.Verdict = d.grade(f, d.Duration, d.Confidence)
+		if d.Confidence == Certain {
+			d.hedged = d.grade(f, d.Duration, Likely)
+		}
+		d.grade = nil
+	}
 	for i := range d.Evidence {
 		d.Evidence[i].say(f)
+	}
+}
+
+// Weaken lowers a finding to at most sure, for a reason that showed only when all
+// flows were known, and has its verdict say no more than that.
+func (d *Finding) Weaken(sure Confidence, why reassembly.Quality) {
+	if d.Confidence >= sure {
+		return
+	}
+	d.Confidence, d.LoweredBy = sure, d.LoweredBy|why
+	if d.hedged != "" {
+		d.Verdict, d.hedged = d.hedged, ""
 	}
 }
 
@@ -129,6 +154,7 @@ func (d *Finding) Dress(f *reassembly.Flow) {
 // and is reused from flow to flow.
 type Context struct {
 	Profile  reassembly.Profile
+	Leaps    Leaps     // of the capture's clock, as far as they are known
 	Patterns *Patterns // what Judge shows every flow to; nil when nobody asks for patterns
 	Bare     bool      // Judge leaves it to the caller to Dress what it finds
 

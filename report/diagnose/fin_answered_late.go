@@ -43,6 +43,8 @@ Look-alikes
   from the last copy before the acknowledgement.
   Payload that still had to be delivered: it comes before the second FIN.
   A service that always takes so long, by design: its own median tells.
+  A clock of the capture that leapt ahead meanwhile: what did not pass by the
+  hosts' timestamps does not count.
   An answer so late that the closer had given up: late-close-reset.
   No answer as long as the capture ran: fin-unanswered.
 
@@ -80,7 +82,8 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 		return
 	}
 	late := f.Endpoint(o).FINAt - since
-	if late < answeredLate {
+	late -= c.Leaps.within(since, since+late)
+	if late < answeredLate || disproved(f, late) {
 		return
 	}
 	sure, path := Certain, f.RTT
@@ -103,6 +106,14 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
+}
+
+// disproved reports that so much time has not passed in the whole life of the flow,
+// by the timestamps of both sides, where the capture's clock is known to have
+// stepped.
+func disproved(f *reassembly.Flow, ns int64) bool {
+	most, ok := lasted(f)
+	return ok && f.Quality&reassembly.QualityClockStep != 0 && ns > most
 }
 
 // answerDue is from when on the other side could have answered the FIN of side

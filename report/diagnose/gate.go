@@ -37,6 +37,7 @@ var caps = [...]struct {
 // names the flaws that did. It is false when the finding must not be raised. It
 // never raises a confidence.
 func (d *Finding) rests(f *reassembly.Flow, on basis) bool {
+	d.Silent = on&onSilence != 0
 	for _, c := range caps {
 		if f.Quality&c.flaw == 0 || on&c.on == 0 {
 			continue
