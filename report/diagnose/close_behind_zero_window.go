@@ -32,8 +32,10 @@ const closeBehindZeroWindowDoc = `What it means
 Signature
   A window of zero that is not opened again; probes by the other side
   (SND.UNA-1, or a single octet) at growing gaps, at least three over five
-  seconds; answered with the window still closed; no FIN. That the prober has
-  closed cannot be seen, so this is possible at most.
+  seconds; answered with the window still closed; no FIN of the prober. That it
+  has closed cannot be seen, so this is possible at most. The side that does not
+  read may have sent its own FIN before (shutdown). It is not fin-unanswered
+  then: the answer to that FIN is what the window holds back.
 
 Look-alikes
   A reader that is slow and opens the window again: nothing is found.
@@ -65,8 +67,8 @@ func checkZeroWindow(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
 	shut := lastMark(f, o, reassembly.ZeroWindow)
-	if shut == nil || d.FINRef != 0 || p.FINRef != 0 || f.Reset.Ref != 0 || p.LastData > shut.At {
-		return
+	if shut == nil || d.FINRef != 0 || p.FINRef != 0 && shut.At < p.FINAt || f.Reset.Ref != 0 || p.LastData > shut.At {
+		return // the second: a FIN may have opened the window
 	}
 	if d.LastData > shut.At && d.LastDataLen > 1 {
 		return // it could send again
@@ -81,8 +83,13 @@ func checkZeroWindow(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 		Evidence{Ref: r.first.Ref, At: r.first.At, Side: s, What: fmt.Sprintf("the %s probes it", role(f, s))}, last,
 		Evidence{Ref: p.LastRef, At: p.LastAt, Side: o, What: "the window is still closed"})
 	n.Duration, n.Censored = f.Until-shut.At, true
-	n.Verdict = fmt.Sprintf("%s kept its window closed for %s, through %d probes: its application does not read, so a FIN of %s cannot have left either, if its application has closed",
-		f.Addr(o), Span(n.Duration), r.n, f.Addr(s))
+	after := ""
+	if p.FINRef != 0 {
+		n.prove(finEvidence(f, o))
+		after = " after its own FIN"
+	}
+	n.Verdict = fmt.Sprintf("%s kept its window closed for %s%s, through %d probes: its application does not read, so a FIN of %s cannot have left either, if its application has closed",
+		f.Addr(o), Span(n.Duration), after, r.n, f.Addr(s))
 	if n.rests(f, onSilence) {
 		emit(n)
 	}

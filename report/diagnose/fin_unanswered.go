@@ -47,6 +47,11 @@ Look-alikes
   A FIN of the other side that the capture lost: acknowledged beyond what was
   seen, and the capture is marked.
   A slow application that answers after the capture ended.
+  A new connection on the same addresses and ports: a host that still holds the
+  old one in CLOSE_WAIT answers a SYN with an acknowledgement of that. Where it
+  accepts or refuses the SYN, something had removed the socket unseen: a FIN or
+  an RST that was lost, a restart, another host behind the address. Likely at
+  most then, unless the blamed side spoke a minute after the FIN and sent none.
   An RST of the closer without ACK: it gave nothing up, it has no such socket
   any more and answers a segment. Where that is not in the capture it may be the
   FIN that is missing: possible at most.
@@ -57,6 +62,9 @@ Look-alikes
   the closer stands in FIN_WAIT_2 as it would without one, and no packet tells
   the two apart. Below certain the verdict says "no FIN passed the tap". A
   capture on the blamed host tells.
+  A closer that reads nothing any more: the other side's FIN stands behind
+  payload, and the closer's window holds both back (close-behind-zero-window).
+  Silent while the other side probes that window.
   A FIN that a device on the way did not hand on. Where both sides of an address
   translation are captured and the other side shows the FIN or an RST, the
   finding is possible at most and names that packet.
@@ -100,7 +108,7 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 		return // the last: it acknowledged one number more than was captured, the answer
 	}
 	state, until := stood(f, o)
-	if state != fsm.CloseWait || answered(c, f, o) {
+	if state != fsm.CloseWait || answered(c, f, o) || heldBack(f, o) {
 		return
 	}
 	if p.DataAfterPeerFIN > 0 && until-p.LastData < unansweredCertain {
@@ -112,7 +120,11 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	if inferred {
 		since = closedSince(f, s)
 	}
-	span := until - since
+	replaced := replacedBy(f, o)
+	if replaced != nil && p.LastAt-since >= unansweredCertain {
+		until, replaced = p.LastAt, nil // so long it lived, by its own word
+	}
+	span := until - since - c.Leaps.within(since, until)
 	if span < patience(f) && until != f.Until {
 		return // where the capture ends at the acknowledgement it is possible, and says so
 	}
@@ -127,10 +139,20 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 	if f.Reset.Ref != 0 {
 		n.Evidence = append(n.Evidence, rstEvidence(f))
 	}
+	if replaced != nil {
+		n.Evidence = append(n.Evidence, Evidence{Ref: replaced.Ref, At: replaced.At, Side: replaced.Packet.From,
+			What: "a new connection begins: the old socket is gone"})
+		n.lower(f, Likely, 0)
+	}
 	weakenUnanswered(f, s, span, unseen, inferred, &n)
 	if n.rests(f, onSilence) {
-		sure := n.Confidence
-		n.say = func(f *reassembly.Flow, span int64) string { return unansweredVerdict(f, s, span, inferred, sure) }
+		gone := replaced != nil
+		n.grade = func(f *reassembly.Flow, span int64, sure Confidence) string {
+			if gone {
+				return replacedVerdict(f, s, span, inferred)
+			}
+			return unansweredVerdict(f, s, span, inferred, sure)
+		}
 		emit(n)
 	}
 }
@@ -153,6 +175,22 @@ func weakenUnanswered(f *reassembly.Flow, s tcp.Side, span int64, unseen, inferr
 	case inferred:
 		n.lower(f, Likely, 0)
 	}
+}
+
+// replacedBy is the step that ended a side's connection because another one took
+// its addresses and ports, or nil. A host answers a SYN from the port of a socket
+// in CLOSE_WAIT with an acknowledgement of that (RFC 9293 §3.10.7.4), and opens
+// nothing: something had removed the socket before.
+func replacedBy(f *reassembly.Flow, s tcp.Side) *reassembly.Step {
+	for i := len(f.Steps) - 1; i >= 0; i-- {
+		if st := &f.Steps[i]; st.Side == s {
+			if st.On == fsm.Reuse {
+				return st
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // belowFIN reports that the peer of side s stands before its FIN for want of
@@ -198,21 +236,13 @@ func unansweredSure(span int64) Confidence {
 	return Possible
 }
 
-// unansweredVerdict is the sentence. Where the acknowledgement is inferred it
-// says from what: a FIN that is not repeated although the capture runs on must
-// have been acknowledged. What the application did follows from a FIN that was not
-// sent; less than certain is that none was, and not only that none passed the tap.
+// unansweredVerdict is the sentence. What the application did follows from a FIN
+// that was not sent; less than certain is that none was, and not only that none
+// passed the tap.
 func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool, sure Confidence) string {
 	o := s.Other()
-	d, p := f.Endpoint(s), f.Endpoint(o)
-	fact := fmt.Sprintf("acknowledged the %s's FIN after %s", role(f, s), Span(d.FINAckAt-d.FINAt))
-	if inferred {
-		fact = fmt.Sprintf("must have acknowledged the %s's FIN, which was not repeated then,", role(f, s))
-	}
-	if p.DataAfterPeerFIN > 0 {
-		fact += ", went on sending for a while"
-	}
-	if p.FINRef == 0 && f.Reset.Ref == 0 && span < unansweredLikely {
+	fact := ackedWords(f, s, inferred)
+	if f.Reset.Ref == 0 && span < unansweredLikely {
 		later := "right after"
 		if span >= 1e6 {
 			later = Span(span) + " later"
@@ -227,6 +257,30 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	}
 	return fmt.Sprintf("%s %s and did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
 		f.Addr(o), fact, Span(span), gone)
+}
+
+// replacedVerdict is the sentence where a new connection shows that the socket was
+// gone, and nothing shows what removed it.
+func replacedVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool) string {
+	o := s.Other()
+	return fmt.Sprintf("%s %s, and no FIN of its own passed the tap within %s, when the socket was gone and a new connection took its addresses and ports (%s): "+
+		"unless a FIN or an RST was lost before the tap, its application had not closed the socket (CLOSE_WAIT)",
+		f.Addr(o), strings.TrimSuffix(ackedWords(f, s, inferred), ","), Span(span), frame(replacedBy(f, o).Ref))
+}
+
+// ackedWords tells of the acknowledgement of the FIN of side s. Where that is
+// inferred it says from what: a FIN that is not repeated although the capture runs
+// on must have been acknowledged.
+func ackedWords(f *reassembly.Flow, s tcp.Side, inferred bool) string {
+	d := f.Endpoint(s)
+	fact := fmt.Sprintf("acknowledged the %s's FIN after %s", role(f, s), Span(d.FINAckAt-d.FINAt))
+	if inferred {
+		fact = fmt.Sprintf("must have acknowledged the %s's FIN, which was not repeated then,", role(f, s))
+	}
+	if f.Endpoint(s.Other()).DataAfterPeerFIN > 0 {
+		fact += ", went on sending for a while"
+	}
+	return fact
 }
 
 // goneWords says how the closer's RST ended the wait, as a phrase that begins

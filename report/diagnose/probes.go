@@ -32,3 +32,17 @@ func probes(f *reassembly.Flow, s tcp.Side, after int64) (r probeRun) {
 	}
 	return r
 }
+
+// heldBack reports that a side has something to send which the peer's closed
+// window holds back: it has probed that window since its last payload. What waits
+// is before its FIN, so that its silence says nothing of its application. The FIN
+// of the peer hides whether the window was closed already, and then the answer to
+// the probe tells.
+func heldBack(f *reassembly.Flow, s tcp.Side) bool {
+	shut := lastMark(f, s.Other(), reassembly.ZeroWindow)
+	if shut == nil {
+		return false
+	}
+	r := probes(f, s, f.Endpoint(s).LastData)
+	return r.n > 0 && (r.last.Kind == reassembly.WindowProbe || r.last.At <= shut.At)
+}
