@@ -173,6 +173,24 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// What is lowered once its words are made says what it would have said at first.
+func TestWeaken(t *testing.T) {
+	for _, sure := range []Confidence{Certain, Likely} {
+		d := Finding{Confidence: sure, Evidence: []Evidence{}}
+		d.grade = func(_ *reassembly.Flow, _ int64, c Confidence) string { return c.String() }
+		d.Dress(flow("192.0.2.1", "192.0.2.2"))
+		if d.Verdict != sure.String() {
+			t.Errorf("%s says %s", sure, d.Verdict)
+		}
+		if d.Weaken(Certain, reassembly.QualityCaptureLoss); d.Confidence != sure || d.LoweredBy != 0 || d.Verdict != sure.String() {
+			t.Errorf("%s becomes %s, and says %s", sure, d.Confidence, d.Verdict)
+		}
+		if d.Weaken(Possible, reassembly.QualityCaptureLoss); d.Confidence != Possible || d.LoweredBy != reassembly.QualityCaptureLoss || d.Verdict != Likely.String() {
+			t.Errorf("%s becomes %s, and says %s", sure, d.Confidence, d.Verdict)
+		}
+	}
+}
+
 // always is a rule that finds one thing on every flow.
 func always(id string, s Severity, replaces ...string) Rule {
 	return Rule{ID: id, Severity: s, Replaces: replaces,

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
 	"github.com/lastack/lastack/reassembly/tcp"
 )
@@ -22,7 +23,8 @@ func simultaneousClose() Rule {
 const simultaneousCloseDoc = `What it means
   Each side sent its FIN before the other's had reached it. Both go from
   FIN_WAIT_1 through CLOSING to TIME_WAIT, so both sides hold TIME_WAIT, and
-  nobody was in CLOSE_WAIT. It is rare and legal.
+  nobody was in CLOSE_WAIT. A side that the other's FIN reaches only after the
+  acknowledgement of its own passes FIN_WAIT_2 instead. It is rare and legal.
 
 Signature
   A FIN from each side, neither of which acknowledges the other. The
@@ -60,9 +62,35 @@ func checkSimultaneousClose(_ *Context, f *reassembly.Flow, emit func(Finding)) 
 	}
 	n := newFinding(f, Nobody, Certain, finEvidence(f, a), finEvidence(f, b), finAckEvidence(f, a), finAckEvidence(f, b))
 	n.Duration = p.FINAt - d.FINAt
-	n.Verdict = fmt.Sprintf("%s and %s closed at once: their FINs, %s apart, do not acknowledge each other, so both passed CLOSING",
-		f.Addr(a), f.Addr(b), Span(n.Duration))
+	n.Verdict = fmt.Sprintf("%s and %s closed at once: their FINs, %s apart, do not acknowledge each other%s",
+		f.Addr(a), f.Addr(b), Span(n.Duration), crossingWords(f, a))
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
+}
+
+// crossingWords tells which sides went through CLOSING, that of side a the first,
+// as a phrase; "" for none.
+func crossingWords(f *reassembly.Flow, a tcp.Side) string {
+	one, other := passedClosing(f, a), passedClosing(f, a.Other())
+	switch {
+	case one && other:
+		return ", so both passed CLOSING"
+	case one:
+		return fmt.Sprintf("; %s passed CLOSING", f.Addr(a))
+	case other:
+		return fmt.Sprintf("; %s passed CLOSING", f.Addr(a.Other()))
+	}
+	return ""
+}
+
+// passedClosing reports that the other's FIN reached a side before the
+// acknowledgement of its own did, as far as no later packet disproves it.
+func passedClosing(f *reassembly.Flow, s tcp.Side) bool {
+	for i := range f.Steps {
+		if st := &f.Steps[i]; st.Side == s && !st.Retired && (st.On == fsm.RecvFIN || st.On == fsm.RecvACKOfFIN) {
+			return st.On == fsm.RecvFIN
+		}
+	}
+	return false
 }

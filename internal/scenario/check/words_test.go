@@ -46,6 +46,9 @@ func TestBehindATranslator(t *testing.T) {
 			if g.Confidence != c.want || g.Example.Confidence != c.want || r.Tally.Any(diagnose.Error) != (c.want == diagnose.Certain) {
 				t.Errorf("%s: %s, the example %s", name, g.Confidence, g.Example.Confidence)
 			}
+			if doubt := strings.Contains(g.Verdict, "no FIN of its own passed the tap within"); doubt != (c.then != "") {
+				t.Errorf("%s: that it did not close is in doubt: %v in %s", name, doubt, g.Verdict)
+			}
 			if said := strings.Contains(r.text, "passed the tap behind an address translation (frame 11, between 192.0.2.1:40001 and 198.51.100.2:8080)"); said != (c.then != "") {
 				t.Errorf("%s: what passed behind the translator: %v in %s", name, said, r.text)
 			}
