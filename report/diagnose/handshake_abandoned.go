@@ -20,11 +20,13 @@ func handshakeAbandoned() Rule {
 
 const handshakeAbandonedDoc = `What it means
   The client asked for a connection, the server agreed, and the client's host
-  answered the SYN-ACK with an RST. No application ever saw a connection.
+  answered the SYN-ACK with an RST, or had sent one before. No application ever
+  saw a connection.
 
 Signature
   SYN, SYN-ACK, and an RST by the client with the sequence number after its SYN,
-  before any acknowledgement of the SYN-ACK.
+  before any acknowledgement of the SYN-ACK. Where it comes before the SYN-ACK, it
+  answers nothing: the client had given up, or a device in its name. Likely then.
 
 Look-alikes
   An RST with the number that a wrong SYN-ACK acknowledged: bad-syn-ack, and the
@@ -57,6 +59,12 @@ func checkAbandoned(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if survived(f) || h.FirstSYNRef == 0 || r.InAnswerTo != h.SYNACKRef && r.At-h.SYNACK > patience(f) {
 		n.Confidence = Possible // the last: its acknowledgement may not have been captured
 	}
+	if r.At < h.SYNACK {
+		if gaveUpEarly(f, &n) {
+			emit(n)
+		}
+		return
+	}
 	n.Duration = r.At - h.SYNACK
 	wait := h.SYNACK - h.FirstSYN
 	why := "a scan, a half-open health check, or a forged SYN"
@@ -70,4 +78,18 @@ func checkAbandoned(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
+}
+
+// gaveUpEarly fills a finding on an RST that came before the SYN-ACK. It is false
+// where the two may have been captured in the wrong order, and without the SYN. A TCP
+// that gives up in SYN_SENT need not send an RST (RFC 9293 §3.10.5), so that somebody
+// else may have.
+func gaveUpEarly(f *reassembly.Flow, n *Finding) bool {
+	const disorder = 1e6
+	h, r := &f.Handshake, &f.Reset
+	n.lower(f, Likely, 0)
+	n.Duration = r.At - h.FirstSYN
+	n.Verdict = fmt.Sprintf("%s sent an RST %s after its SYN, before the SYN-ACK of %s came (%s after the SYN), so the connection never opened: it had given up, or a device had in its name",
+		f.Addr(f.Client), Span(n.Duration), f.Addr(f.Server()), Span(h.SYNACK-h.FirstSYN))
+	return h.FirstSYNRef != 0 && n.Duration >= 0 && h.SYNACK-r.At > disorder
 }

@@ -136,6 +136,12 @@ func TestCloseIsToldByWhatWentBefore(t *testing.T) {
 		{"abortive-close/window-closed.txt", "abortive-close", "though it had answered all that it received, while the client's window was closed (for 4.4 s, probed 3 times): it may have closed earlier", []string{"did not close with a FIN"}},
 		{"abortive-close/window-opened-in-time.txt", "abortive-close", "its application did not close with a FIN", []string{"window"}},
 		{"abortive-close/answer-never-arrives.txt", "abortive-close", "never acknowledged the server's last 1,448 octets, which may not have reached it", []string{"answered"}},
+		{"simultaneous-close/crossing.txt", "simultaneous-close", "so both passed CLOSING", nil},
+		{"simultaneous-close/fin-lost-while-crossing.txt", "simultaneous-close", "; 198.51.100.1:8080 passed CLOSING", []string{"both passed"}},
+		{"handshake-abandoned/before-the-syn-ack.txt", "handshake-abandoned", "sent an RST 200 ms after its SYN, before the SYN-ACK", []string{"answered"}},
+		{"fin-unanswered/socket-gone-when-reused.txt", "fin-unanswered", "no FIN of its own passed the tap within 98.9 s, when the socket was gone", []string{"did not send"}},
+		{"fin-unanswered/kept-alive-then-reused.txt", "fin-unanswered", "did not send its own within 1m59s", []string{"gone"}},
+		{"close-behind-zero-window/reader-has-half-closed.txt", "close-behind-zero-window", "after its own FIN, through 5 probes: its application does not read", nil},
 		{"abortive-close/health-check.txt", "abortive-close", "before either side had sent anything: a health check, or a scan", []string{"answered"}},
 		{"abortive-close/health-check-often.txt", "abortive-close", "Nothing had been sent: a health check, or a scan.", []string{"discards"}},
 	} {
