@@ -129,18 +129,12 @@ func heardNS(f *reassembly.Flow, closer tcp.Side) (ns, hz int64, ok bool) {
 // §5.4 allows up to a second; 100 ms occurs).
 const slowestTick = 200e6
 
-// lasted is the longest time, ns, that both sides' timestamps allow between the
-// opening of a flow and its last segments; ok where both tell.
-func lasted(f *reassembly.Flow) (ns int64, ok bool) {
-	for i := range f.Ends {
-		d := &f.Ends[i]
-		ticks := int64(int32(d.LastTSVal - d.SYNTSVal))
-		if !d.HasSYNTSVal || !d.Timestamps || d.RST > 0 || ticks < 0 {
-			return 0, false
-		}
-		ns = max(ns, ticks*slowestTick)
-	}
-	return ns, true
+// lasted is the longest time, ns, that the timestamps of a side allow between its
+// SYN or SYN-ACK and its last segment; ok where they tell.
+func lasted(f *reassembly.Flow, s tcp.Side) (ns int64, ok bool) {
+	d := f.Endpoint(s)
+	ticks := int64(int32(d.LastTSVal - d.SYNTSVal))
+	return ticks * slowestTick, d.HasSYNTSVal && d.Timestamps && d.RST == 0 && ticks >= 0
 }
 
 // Leaps are when the capture's clock leapt ahead, each with the time that the

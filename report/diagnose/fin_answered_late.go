@@ -44,7 +44,8 @@ Look-alikes
   Payload that still had to be delivered: it comes before the second FIN.
   A service that always takes so long, by design: its own median tells.
   A clock of the capture that leapt ahead meanwhile: what did not pass by the
-  hosts' timestamps does not count.
+  hosts' timestamps does not count. Where those of one host alone say so, it may
+  have slept: possible.
   An answer so late that the closer had given up: late-close-reset.
   No answer as long as the capture ran: fin-unanswered.
 
@@ -101,6 +102,9 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 		ack = finAckEvidence(f, s)
 	}
 	n := newFinding(f, app(f, o), sure, finEvidence(f, s), ack, finEvidence(f, o))
+	if outrunsClock(f, o, since, late) && n.Confidence < Possible {
+		n.Confidence, n.LoweredBy = Possible, reassembly.QualityClockStep
+	}
 	n.Duration, n.Slot = late, 1+delaySlot(late)
 	n.say = func(f *reassembly.Flow, late int64) string { return lateWords(f, s, seen, late) }
 	if n.rests(f, onSilence|onClock) {
@@ -112,8 +116,21 @@ func checkAnsweredLate(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Fin
 // by the timestamps of both sides, where the capture's clock is known to have
 // stepped.
 func disproved(f *reassembly.Flow, ns int64) bool {
-	most, ok := lasted(f)
-	return ok && f.Quality&reassembly.QualityClockStep != 0 && ns > most
+	a, aTells := lasted(f, tcp.SideA)
+	b, bTells := lasted(f, tcp.SideB)
+	return f.Quality&reassembly.QualityClockStep != 0 && aTells && bTells && ns > max(a, b)
+}
+
+// outrunsClock reports that so much time has not passed by the timestamps of one
+// side: those of side o, that answered, since it opened, or those of the other from
+// what o's FIN echoes on, if nothing had it echo something newer. The clock of the
+// capture may have leapt, or that host's stood still while it slept.
+func outrunsClock(f *reassembly.Flow, o tcp.Side, since, ns int64) bool {
+	if most, ok := lasted(f, o); ok && ns > most {
+		return true
+	}
+	ticks, _, ok := heard(f, o)
+	return ok && ns > ticks*slowestTick && probes(f, o, since).n+probes(f, o.Other(), since).n == 0
 }
 
 // answerDue is from when on the other side could have answered the FIN of side

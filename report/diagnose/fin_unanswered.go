@@ -121,7 +121,7 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 		since = closedSince(f, s)
 	}
 	replaced := replacedBy(f, o)
-	if replaced != nil && p.LastAt-since >= unansweredCertain {
+	if replaced != nil && p.LastAt-since-c.Leaps.within(since, p.LastAt) >= unansweredCertain {
 		until, replaced = p.LastAt, nil // so long it lived, by its own word
 	}
 	span := until - since - c.Leaps.within(since, until)

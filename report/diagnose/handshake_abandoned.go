@@ -25,8 +25,8 @@ const handshakeAbandonedDoc = `What it means
 
 Signature
   SYN, SYN-ACK, and an RST by the client with the sequence number after its SYN,
-  before any acknowledgement of the SYN-ACK. Where it comes before the SYN-ACK, it
-  answers nothing: the client had given up, or a device in its name. Likely then.
+  before any acknowledgement of the SYN-ACK. An RST before the SYN-ACK answers
+  nothing: the client had given up, or a device in its name. Likely then.
 
 Look-alikes
   An RST with the number that a wrong SYN-ACK acknowledged: bad-syn-ack, and the
