@@ -130,11 +130,12 @@ func heardNS(f *reassembly.Flow, closer tcp.Side) (ns, hz int64, ok bool) {
 const slowestTick = 200e6
 
 // lasted is the longest time, ns, that the timestamps of a side allow between its
-// SYN or SYN-ACK and its last segment; ok where they tell.
+// SYN or SYN-ACK and its last segment; ok where they tell. A SYN that offers them to
+// a peer without is the last that has one.
 func lasted(f *reassembly.Flow, s tcp.Side) (ns int64, ok bool) {
 	d := f.Endpoint(s)
 	ticks := int64(int32(d.LastTSVal - d.SYNTSVal))
-	return ticks * slowestTick, d.HasSYNTSVal && d.Timestamps && d.RST == 0 && ticks >= 0
+	return ticks * slowestTick, d.HasSYNTSVal && d.Timestamps && f.Endpoint(s.Other()).Timestamps && d.RST == 0 && ticks >= 0
 }
 
 // Leaps are when the capture's clock leapt ahead, each with the time that the
