@@ -85,7 +85,7 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	ending := ": its application did not close with a FIN"
 	if shut := lastMark(f, s.Other(), reassembly.ZeroWindow); r.PeerShut && shut != nil {
-		sure, ending = max(sure, Likely), heldBack(f, shut)
+		sure, ending = max(sure, Likely), heldBackWords(f, shut)
 		evidence = append(evidence, markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, s.Other()))))
 	}
 	missing, missed := unreadUnseen(f)
@@ -138,9 +138,9 @@ func whatWasRead(f *reassembly.Flow) string {
 	return "though there was nothing for it to read"
 }
 
-// heldBack says that a closed window of the peer may have kept a FIN from being
+// heldBackWords says that a closed window of the peer may have kept a FIN from being
 // sent: it stands behind the payload, and needs room in the window itself.
-func heldBack(f *reassembly.Flow, shut *reassembly.Mark) string {
+func heldBackWords(f *reassembly.Flow, shut *reassembly.Mark) string {
 	through := ""
 	if n := probes(f, f.Reset.By, shut.At).n; n > 0 {
 		through = fmt.Sprintf(", probed %s", times(uint32(n)))

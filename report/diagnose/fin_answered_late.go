@@ -150,6 +150,9 @@ func answerDue(f *reassembly.Flow, s tcp.Side) (since int64, seen, ok bool) {
 	if d.HalfCloseAlive || p.DataAfterPeerFIN > 0 || p.LastData > since {
 		return 0, false, false // it had not finished
 	}
+	if p.AheadAt != 0 && p.AheadAt < p.FINAt && p.FINEnd.LessEq(p.Ahead) {
+		return 0, false, false // its own numbers say that it had sent its FIN by then
+	}
 	if m := lastMark(f, o, reassembly.RepeatAfterFIN); m != nil {
 		since = max(since, m.At) // payload had to be delivered first
 	}

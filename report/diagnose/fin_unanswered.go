@@ -62,6 +62,8 @@ Look-alikes
   the closer stands in FIN_WAIT_2 as it would without one, and no packet tells
   the two apart. Below certain the verdict says "no FIN passed the tap". A
   capture on the blamed host tells.
+  Payload of the other side that the closer never acknowledges and that comes
+  again: its FIN waits behind that. Possible at most.
   A closer that reads nothing any more: the other side's FIN stands behind
   payload, and the closer's window holds both back (close-behind-zero-window).
   Silent while the other side probes that window.
@@ -166,9 +168,10 @@ func weakenUnanswered(f *reassembly.Flow, s tcp.Side, span int64, unseen, inferr
 	switch {
 	case closerGone(f, s) && f.Reset.InAnswerTo == 0:
 		n.lower(f, Possible, reassembly.QualityCaptureLoss) // what the RST answers may be the FIN
-	case unseen, f.Endpoint(o).DataAfterPeerFIN > 0:
+	case unseen, f.Endpoint(o).DataAfterPeerFIN > 0, waitsBehind(f, o):
 		// The capture lost the acknowledgement, and may have lost the answer; or
-		// the half-close is in use, and the application still at work.
+		// the half-close is in use, and the application still at work; or the FIN
+		// waits behind payload.
 		n.lower(f, Possible, 0)
 	case mayHaveClosed(f, o):
 		n.lower(f, Possible, reassembly.QualityMidstream)
@@ -191,6 +194,13 @@ func replacedBy(f *reassembly.Flow, s tcp.Side) *reassembly.Step {
 		}
 	}
 	return nil
+}
+
+// waitsBehind reports that payload of a side comes again and is not acknowledged:
+// a FIN would wait behind it.
+func waitsBehind(f *reassembly.Flow, s tcp.Side) bool {
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	return d.Repeats > 0 && p.SentAck && p.Ack.Less(d.Nxt)
 }
 
 // belowFIN reports that the peer of side s stands before its FIN for want of
@@ -252,8 +262,12 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	}
 	gone := goneWords(f, s)
 	if sure != Certain {
-		return fmt.Sprintf("%s %s, and no FIN of its own passed the tap within %s%s: unless one was lost before the tap, its application has not closed the socket (CLOSE_WAIT)",
-			f.Addr(o), strings.TrimSuffix(fact, ","), Span(span), gone)
+		lost := "unless one was lost before the tap"
+		if waitsBehind(f, o) {
+			lost = fmt.Sprintf("unless one waits behind its payload, which the %s does not acknowledge", role(f, s))
+		}
+		return fmt.Sprintf("%s %s, and no FIN of its own passed the tap within %s%s: %s, its application has not closed the socket (CLOSE_WAIT)",
+			f.Addr(o), strings.TrimSuffix(fact, ","), Span(span), gone, lost)
 	}
 	return fmt.Sprintf("%s %s and did not send its own within %s%s: its application has not closed the socket (CLOSE_WAIT)",
 		f.Addr(o), fact, Span(span), gone)
