@@ -29,7 +29,8 @@ Signature
   A close that left one side in TIME_WAIT, a SYN with another initial sequence
   number on the same four-tuple within 2MSL, and a SYN-ACK in answer. Linux
   leaves a proof: its new initial sequence number is the old connection's next
-  one plus 65,537.
+  one plus 65,537. Where the client had stood in TIME_WAIT and that proof is
+  missing, the packets do not tell whether its own host gave the tuple up.
 
 Look-alikes
   The same SYN again: a retransmission, however late.
@@ -39,7 +40,9 @@ Look-alikes
 
 What it usually is
   Many short connections to one service from one address, a client bound to a
-  fixed port, or tcp_tw_reuse on a busy client.
+  fixed port, or tcp_tw_reuse on a busy client. An address translator with few
+  ports: it gives a port to the next connection while the host behind it still
+  stands in TIME_WAIT.
 
 What to do
   Nothing, as long as it works. It shows that the client's ports go round within
@@ -81,7 +84,8 @@ func checkReuse(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 }
 
-// reuseReason says by which rule the tuple was given up.
+// reuseReason says by which rule the tuple was given up, as far as the packets
+// tell.
 func reuseReason(f *reassembly.Flow) string {
 	prev, w := &f.Prev, f.Prev.TimeWaitSide
 	proof := ""
@@ -89,17 +93,38 @@ func reuseReason(f *reassembly.Flow) string {
 		proof = fmt.Sprintf("; the %s's new initial sequence number, the old one's end plus %s, proves that it came out of TIME_WAIT", role(f, w), count(recycled))
 	}
 	c := f.Client
-	higher := prev.Nxt[c.Index()].Less(f.Endpoint(c).ISS)
-	stamped := prev.Timestamps[c.Index()] && f.Endpoint(c).Timestamps
+	if w == c {
+		return ownReason(f, proof)
+	}
 	switch {
-	case w == c && proof == "" && stamped:
-		return "the client's own host gave it up, as timestamps allow"
-	case w == c:
-		return "the client's own host gave it up" + proof
-	case higher:
+	case prev.Nxt[c.Index()].Less(f.Endpoint(c).ISS):
 		return "the new SYN's sequence number lies above the old connection's" + proof
-	case stamped:
-		return "the new SYN's sequence number is lower, so its timestamp must have been newer" + proof
+	case stampedAfter(f) > 0:
+		return "the new SYN's sequence number is lower, but its timestamp is newer" + proof
 	}
 	return "neither its sequence number nor a timestamp allowed that, so the " + role(f, tcp.Side(w)) + "'s TIME_WAIT must have been gone" + proof
+}
+
+// ownReason is reuseReason where the client itself stood in TIME_WAIT. A Linux
+// that gives up its own leaves the proof, whatever allowed it (tcp_twsk_unique in
+// net/ipv4/tcp_ipv4.c). Without it the port may be the same and the host not.
+func ownReason(f *reassembly.Flow, proof string) string {
+	switch {
+	case proof != "":
+		return "the client's own host gave it up" + proof
+	case stampedAfter(f) < 0:
+		return "its timestamps went back, which speaks for another host behind that address, or for an address translator that gave the port to another connection"
+	}
+	return "nothing proves that the client's own host gave it up: an address translator may have given the port to another connection, or that host keeps TIME_WAIT for less than 2MSL"
+}
+
+// stampedAfter is above 0 where the new SYN's timestamp is newer than the last of
+// the old connection, below 0 where it is older, and 0 where there is none or they
+// are the same.
+func stampedAfter(f *reassembly.Flow) int32 {
+	c := f.Client.Index()
+	if d := f.Endpoint(f.Client); f.Prev.Timestamps[c] && d.HasSYNTSVal {
+		return int32(d.SYNTSVal - f.Prev.TSVal[c])
+	}
+	return 0
 }

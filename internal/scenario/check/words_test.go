@@ -162,3 +162,19 @@ func TestCloseIsToldByWhatWentBefore(t *testing.T) {
 		}
 	}
 }
+
+// Why a tuple could be used again is said as far as the packets prove it.
+func TestReuseIsExplainedAsFarAsItIsProved(t *testing.T) {
+	for name, want := range map[string]string{
+		"own-time-wait":     "the client's own host gave it up; the client's new initial sequence number",
+		"own-host-no-proof": "nothing proves that the client's own host gave it up: an address translator may have",
+		"translator":        "its timestamps went back, which speaks for another host behind that address, or for an address translator",
+		"newer-timestamp":   "sequence number is lower, but its timestamp is newer; the server's new initial",
+		"lower-and-older":   "so the server's TIME_WAIT must have been gone",
+	} {
+		r := reportOf(t, "tuple-reused/"+name+".txt")
+		if g := r.line("group", "tuple-reused"); g == nil || !strings.Contains(g["verdict"].(string), want) {
+			t.Errorf("%s: %v does not say %q", name, g, want)
+		}
+	}
+}
