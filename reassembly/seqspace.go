@@ -153,7 +153,7 @@ func (t *Table) runsAhead(e *entry, s *tcp.Segment) {
 // retransmission, or one that was overtaken.
 func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 	d := e.end(s.From)
-	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt) {
+	if fin := s.Flags&tcp.FIN != 0; !fin && (s.Len == 0 || s.Len == 1 && right == d.nxt && !awaited(e, s)) {
 		if s.Seq.Add(1) == d.nxt {
 			t.probe(e, s)
 		}
@@ -182,6 +182,14 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 		return true
 	}
 	return false
+}
+
+// awaited reports that the peer, which has room, has yet to acknowledge the last
+// octet of s: then it is no probe, which is sent with nothing outstanding (RFC
+// 9293 §3.8.4) or against a closed window, but payload again.
+func awaited(e *entry, s *tcp.Segment) bool {
+	p := e.end(s.From.Other())
+	return p.has(hasAck) && p.ack.LessEq(s.Seq) && !p.has(inZeroWindow)
 }
 
 // probe notes a segment at SND.NXT-1 with at most one octet.

@@ -79,7 +79,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 			"The endpoint that it names went on as if it had sent none.", false, ""},
 		"rst-challenged":         {"answered an inexact RST or SYN with a challenge ACK", "an inexact RST or SYN was challenged", "", false, ""},
 		"keepalive-failed":       {"did not answer keepalives", "keepalives went unanswered until an RST ended the connection", "", true, ""},
-		"retransmission-timeout": {"stopped acknowledging data", "data was repeated until its sender fell silent", "", true, ""},
+		"retransmission-timeout": {"stopped acknowledging data", "data was repeated in vain", "", true, ""},
 		"time-wait-assassinated": {"had its TIME_WAIT ended early by an RST", "an RST ended TIME_WAIT early", "", false, ""},
 		"connection-refused": {"refused the connection", "an RST refused the connection",
 			"Nothing listens on that port, or a firewall answers for it.", false, ""},

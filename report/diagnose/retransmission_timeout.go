@@ -10,7 +10,7 @@ import (
 func retransmissionTimeout() Rule {
 	return Rule{
 		ID:       "retransmission-timeout",
-		Title:    "payload repeated in vain until its sender fell silent",
+		Title:    "payload repeated in vain",
 		Severity: Warning,
 		Doc:      retransmissionTimeoutDoc,
 		RFC:      []string{"RFC 9293 §3.8.3", "RFC 1122 §4.2.3.5", "RFC 5482 §3"},
@@ -32,10 +32,12 @@ Signature
   At least three repetitions of the same payload with no new acknowledgement,
   and then either silence for longer than the next gap would be (likely), or the
   sender's own RST (certain): at once, or when the peer sends something later.
+  Or at least four repetitions within at least 6 s, and the input ends before
+  the next one is due: the host is still trying (possible).
 
 Look-alikes
-  A host that is still trying: the capture ends before the next repetition is
-  due.
+  A shorter outage, from which TCP recovers by itself: the capture ends in it.
+  A receiver whose window is closed: it does not read.
   A FIN repeated in vain: fin-unacked.
   Payload that the server never took because nobody accepted the connection: it
   had acknowledged nothing but the SYN.
@@ -59,6 +61,13 @@ What would prove it
 // sender has given up.
 const gaveUpRepeats = 3
 
+// What a host repeats in vain that is still trying says something from
+// triesRepeats on and after triesFor, ns: a shorter outage is ordinary.
+const (
+	triesRepeats = 4
+	triesFor     = 6e9
+)
+
 // checkGaveUp asks whether side s repeated payload in vain and gave up.
 func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 	o := s.Other()
@@ -74,8 +83,13 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 			return
 		}
 		end = rstEvidence(f)
-	case d.LastAt > d.RepeatAt+patience(f), f.Until-d.RepeatAt < min(span, maxRTO)*11/10+patience(f):
-		return // it goes on, or the next repetition is not due yet
+	case d.LastAt > d.RepeatAt+patience(f):
+		return // it goes on
+	case f.Until-d.RepeatAt < min(span, maxRTO)*11/10+patience(f): // the next repetition is not due yet
+		if f.Ended != reassembly.EndInput || d.Repeats < triesRepeats || span < triesFor || p.ZeroWindows > 0 {
+			return
+		}
+		sure = Possible
 	default:
 		sure = Likely
 	}
@@ -87,10 +101,13 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	n := newFinding(f, who, sure,
 		Evidence{Ref: d.UnansweredRef, At: d.UnansweredAt, Side: s, What: fmt.Sprintf("the %s's payload", role(f, s))},
 		Evidence{Ref: d.RepeatRef, At: d.RepeatAt, Side: s, What: fmt.Sprintf("the last of %d repetitions", d.Repeats)}, end)
-	n.Duration = span
+	n.Duration, n.Censored = span, sure == Possible
 	gone := fmt.Sprintf("then nothing for %s", Span(f.Until-d.RepeatAt))
-	if end.Ref != 0 {
+	switch {
+	case end.Ref != 0:
 		gone = fmt.Sprintf("its RST %s later shows that it had given up", Span(r.At-d.RepeatAt))
+	case n.Censored:
+		gone = "and the next repetition was not due yet when the capture ended"
 	}
 	n.Verdict = fmt.Sprintf("%s repeated its payload %s within %s without an acknowledgement, %s: %s",
 		f.Addr(s), times(d.Repeats), Span(span), gone, why)
