@@ -37,10 +37,14 @@ Signature
   An RST without ACK, window and options answers the acknowledgement
   (tcp_abort_on_overflow); likely.
   The SYN is dropped in silence, which the listener's other connections tell:
-  SYNs come again and none is answered meanwhile, while the kernel acknowledges
-  what younger connections than any that was served ask for, and the application
-  answers none of them for a second and more. Likely with two such connections,
-  possible with one; never certain.
+  SYNs come again and none is answered meanwhile, and the application answers
+  none of the connections that are younger than any that was served, for a
+  second and more, although the kernel has acknowledged what they ask for. That
+  neither host nor path is down shows where the kernel acknowledges something
+  meanwhile; where the application then answers at once several that had asked
+  one after another; or where it answers one, and another port had answered a
+  SYN meanwhile. Likely with two such connections, possible with one, or with
+  nothing but that other port; never certain.
 
 Look-alikes
   A third segment that was lost: one SYN-ACK more, and all goes on
@@ -54,7 +58,8 @@ Look-alikes
   A firewall that drops the SYNs of one client, or of all: then a connection
   that was opened later is answered, or a SYN is. Where all SYNs are dropped and
   the application is slow besides, the packets are the same.
-  A host or path that is down: nothing is acknowledged in that time.
+  A host or path that is down: nothing is acknowledged in that time, and no
+  other port answers.
 
 What it usually is
   An application that hangs, or whose workers are all busy, or a backlog too

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"cmp"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -14,9 +13,6 @@ const (
 	// A queueCell spans queueSlot, of which each bit of its masks is a moment.
 	queueMoment = int64(1) << 28 // ns: 0.27 s
 	queueSlot   = 64 * queueMoment
-	// leastHeld is how long an application leaves a request alone before its
-	// connection counts as one that waits, ns: the first timer of a SYN.
-	leastHeld = 1e9
 	// queueGap is the longest time between two spells of one overflow, ns.
 	queueGap = 60e9
 )
@@ -37,22 +33,6 @@ type queueCell struct {
 	answered uint64   // moments of SYN-ACKs: there was room
 	served   uint64   // moments of third segments on connections that were soon answered
 	held     []held   // the first heldKept that waited longest, in order
-}
-
-// held is a connection that the application left alone: from the handshake to
-// the application's first act, or to the end of what was seen.
-type held struct {
-	sighting
-	from, until int64
-	// alive are times at which the server's kernel answered for it.
-	alive [4]int64
-}
-
-const heldKept = 20
-
-// compare puts those that waited longest first.
-func (h held) compare(o held) int {
-	return cmp.Or(cmp.Compare(o.until, h.until), cmp.Compare(h.from, o.from), cmp.Compare(h.flow, o.flow))
 }
 
 func (c *queueCell) hold(h held) {
@@ -172,60 +152,30 @@ func (s *fullQueues) silence(c *Context, f *reassembly.Flow, again *reassembly.M
 	}
 }
 
-// heldBy is a flow as one that waited for its application, or tells that it was
-// served, or may have been, before leastHeld.
-func heldBy(c *Context, f *reassembly.Flow) (x held, waited, served bool) {
-	h, me, server := &f.Handshake, f.Endpoint(f.Client), f.Endpoint(f.Server())
-	until := f.Until
-	switch {
-	case f.Quality&reassembly.QualityCaptureLoss != 0, server.PayloadBytes > 0 && (server.Retransmits > 0 || server.PayloadBytes != uint64(server.LastDataLen)):
-		return x, false, true // when it was first answered is not known
-	case server.PayloadBytes > 0:
-		until = server.LastData
-	case server.FINRef != 0:
-		until = server.FINAt
-	case f.Reset.Ref != 0:
-		until = f.Reset.At
-	}
-	acted := server.PayloadBytes > 0 || server.FINRef != 0
-	ignored := c.has("accept-queue-overflow") != nil
-	asked := me.PayloadBytes > 0 && int32(server.Ack-me.ISS) > 1
-	if until-h.ACK < leastHeld || !asked && !ignored {
-		return x, false, acted
-	}
-	x = held{from: h.ACK, until: until,
-		sighting: sighting{flow: f.ID, at: me.LastData, ref: me.LastDataRef, side: clientRole, since: h.ACK, sinceRef: h.ACKRef, sinceBy: clientRole}}
-	if me.LastData > x.until { // it asked again later: the packet is not kept
-		x.at, x.ref = x.since, x.sinceRef
-	} else if me.Retransmits == 0 && int32(server.Ack-me.ISS-1) >= int32(me.PayloadBytes) {
-		x.alive[0] = me.LastData // acknowledged at once, or it would have come again
-	}
-	if server.LastAt < x.until || !acted && server.LastAt > x.from {
-		x.alive[1] = server.LastAt
-	}
-	if me.FINAckRef != 0 && me.FINAckAt < x.until {
-		x.alive[2] = me.FINAckAt
-	}
-	if m := lastMark(f, f.Server(), reassembly.SYNACKAgain); m != nil && m.At < x.until {
-		x.alive[3] = m.At
-	}
-	return x, true, false
-}
-
 // Merge adds another collector's counts.
 func (s *fullQueues) Merge(o Collector) { s.cells.merge(&o.(*fullQueues).cells) }
 
 // Findings names the listeners, once for each spell.
 func (s *fullQueues) Findings(_ *Context, end int64, emit func(Finding)) {
 	keys := s.cells.places()
-	for from := 0; from < len(keys); {
-		to := from + 1
-		for to < len(keys) && keys[to].whole() == keys[from].whole() {
-			to++
+	for len(keys) > 0 {
+		host := keys[:run(keys, func(a, b place) bool { return a.service == b.service })]
+		for rest := host; len(rest) > 0; {
+			n := run(rest, func(a, b place) bool { return a.whole() == b.whole() })
+			s.service(rest[:n], host, end, emit)
+			rest = rest[n:]
 		}
-		s.service(keys[from:to], end, emit)
-		from = to
+		keys = keys[len(host):]
 	}
+}
+
+// run is how many places from the first on are the same.
+func run(keys []place, same func(a, b place) bool) int {
+	n := 1
+	for n < len(keys) && same(keys[0], keys[n]) {
+		n++
+	}
+	return n
 }
 
 // spell is a time in which SYNs were ignored and none was answered.
@@ -233,10 +183,11 @@ type spell struct {
 	from, to int64 // from its first moment to its last SYN, to a moment
 	lastSYN  int64 // when the last of those began
 	held     []held
+	sure     bool // neither the host nor the path was down
 }
 
-// service judges the cells of one service.
-func (s *fullQueues) service(keys []place, end int64, emit func(Finding)) {
+// service judges the cells of one service, of all those of its host.
+func (s *fullQueues) service(keys, host []place, end int64, emit func(Finding)) {
 	var all []spell // of one overflow
 	flush := func() {
 		if len(all) > 0 {
@@ -247,7 +198,7 @@ func (s *fullQueues) service(keys []place, end int64, emit func(Finding)) {
 		}
 	}
 	for _, x := range s.spells(keys) {
-		if s.waiting(keys, &x); len(x.held) == 0 {
+		if s.waiting(keys, host, &x); len(x.held) == 0 {
 			continue
 		}
 		if len(all) > 0 && x.from-all[len(all)-1].to > queueGap {
@@ -287,10 +238,10 @@ func (s *fullQueues) spells(keys []place) (out []spell) {
 	return out
 }
 
-// waiting notes the connections that waited all through a spell, that are
-// younger than any which was served before it, and of which the kernel took
-// care meanwhile: at least one of them must show that.
-func (s *fullQueues) waiting(keys []place, x *spell) {
+// waiting notes the connections that waited all through a spell and that are
+// younger than any which was served before it. Something must show that neither
+// the host nor the path was down meanwhile.
+func (s *fullQueues) waiting(keys, host []place, x *spell) {
 	served := int64(0) // the end of the last moment before the spell
 	for _, k := range keys {
 		for m := s.cells.get(k).served; m != 0; m &= m - 1 {
@@ -299,7 +250,7 @@ func (s *fullQueues) waiting(keys []place, x *spell) {
 			}
 		}
 	}
-	alive := false
+	alive, back := false, false
 	for _, k := range keys {
 		for _, h := range s.cells.get(k).held {
 			if h.from < served || h.from > x.from+queueMoment || h.until < x.lastSYN {
@@ -307,11 +258,37 @@ func (s *fullQueues) waiting(keys []place, x *spell) {
 			}
 			x.held = append(x.held, h)
 			alive = alive || slices.ContainsFunc(h.alive[:], func(t int64) bool { return x.from <= t && t <= x.to })
+			back = back || h.answered
 		}
 	}
-	if !alive {
+	// Most of those in a full queue were acknowledged before the first SYN was
+	// dropped. That they are answered at last tells of the host alone: it still
+	// knew them. Another port's SYN-ACK tells of the path alone where a balancer
+	// or a translator has a host behind each port.
+	switch {
+	case alive, back && goesOn(x.held):
+		x.sure = true
+	case s.answeredElsewhere(keys, host, x):
+		x.sure = back
+	default:
 		x.held = nil
 	}
+}
+
+// answeredElsewhere reports that another port of the host answered a SYN in the
+// midst of a spell.
+func (s *fullQueues) answeredElsewhere(keys, host []place, x *spell) bool {
+	for _, k := range host {
+		if k.port == keys[0].port || k.tag != keys[0].tag || (k.slot+1)*queueSlot <= x.from || k.slot*queueSlot > x.to {
+			continue
+		}
+		for m := s.cells.get(k).answered; m != 0; m &= m - 1 {
+			if at := k.slot*queueSlot + int64(bits.TrailingZeros64(m))*queueMoment; at > x.from && at+queueMoment <= x.to {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // overflow is the finding on some spells.
@@ -345,7 +322,7 @@ func (s *fullQueues) overflow(keys []place, all []spell, end int64) (d Finding, 
 		d.prove(Evidence{Ref: x.sinceRef, At: x.since, Side: tcp.Side(x.sinceBy), What: "another connection of this listener is open"},
 			Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: "its request, which the kernel acknowledges and the application does not answer"})
 	}
-	if len(waits) > 1 {
+	if len(waits) > 1 && slices.ContainsFunc(all, func(x spell) bool { return x.sure }) {
 		d.Confidence = Likely
 	}
 	began := first
