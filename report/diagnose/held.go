@@ -92,4 +92,3 @@ func goesOn(all []held) bool {
 	}
 	return false
 }
-

@@ -67,7 +67,7 @@ func slowPeaks(all []stay) (wait, use uint64) {
 
 // only measures the one place that there is.
 func (s *stays) only(end int64) (l load) {
-	s.each(func(_ place, list []change, _ *flowCell) { l = measure(list, end, 60e9) })
+	s.each(func(_ place, list []change, _ *waits) { l = measure(list, end, 60e9) })
 	return l
 }
 

@@ -121,7 +121,7 @@ func (u *portUse) use(c *Context, end int64) []used {
 	}
 	out := []used{}
 	outside := map[place]uint64{} // what was in use of these
-	u.stays.each(func(k place, list []change, flows *flowCell) {
+	u.stays.each(func(k place, list []change, flows *waits) {
 		l := measure(list, end, twoMSL)
 		switch {
 		case l.peakWait == 0:
@@ -131,7 +131,7 @@ func (u *portUse) use(c *Context, end int64) []used {
 		default:
 			x := row(k)
 			x.PeakTimeWait, x.PeakAt, x.PeakInUse, x.Rate = l.peakWait, l.peakAt, l.peakUse, l.rate
-			x.ExhaustedIn, x.flows = l.exhaustedIn(capacity, end, twoMSL), *flows
+			x.ExhaustedIn, x.flows = l.exhaustedIn(capacity, end, twoMSL), flows.flowCell
 			out = append(out, x)
 		}
 	})

@@ -22,6 +22,7 @@ type tenure struct {
 	open, wait, gone int64
 	flow, entered    tcp.PacketRef // the packet that took it into TIME_WAIT, if it did,
 	by               part          // and its sender, as a role
+	exchanges        uint16        // that it carried, as far as known; see exchanges
 }
 
 // seen is the entry into TIME_WAIT.
@@ -47,8 +48,8 @@ type stays struct {
 	recent []stay
 	hashes []uint64 // of their places
 	old    sketch[window, *window]
-	flows  sketch[flowCell, *flowCell] // that entered TIME_WAIT, of the older ones
-	order  []uint64                    // of settle, kept for its memory
+	flows  sketch[waits, *waits] // that entered TIME_WAIT, of the older ones
+	order  []uint64              // of settle, kept for its memory
 }
 
 // window is how many connections of a place there were at some moments, and how
@@ -77,6 +78,33 @@ func (w *window) merge(o *window) {
 }
 
 func (w *window) reset() { *w = window{} }
+
+// waits are the flows of a place that entered TIME_WAIT, and what they carried.
+type waits struct {
+	flowCell
+	single, several uint64 // carried one exchange, or several
+	sum, squares    uint64 // of the exchanges of the latter
+}
+
+func (w *waits) enter(x *stay) {
+	w.add(x.seen())
+	switch n := uint64(x.exchanges); {
+	case n == 1:
+		w.single++
+	case n > 1:
+		w.several++
+		w.sum += n
+		w.squares += n * n
+	}
+}
+
+func (w *waits) merge(o *waits) {
+	w.flowCell.merge(&o.flowCell)
+	w.single, w.several = w.single+o.single, w.several+o.several
+	w.sum, w.squares = w.sum+o.sum, w.squares+o.squares
+}
+
+func (w *waits) reset() { *w = waits{flowCell: flowCell{seen: w.seen[:0]}} }
 
 // add remembers a stay at k, but on that side. The place is written where it
 // stays: this is done for each flow, and copies would cost more than the rest.
@@ -131,7 +159,7 @@ func (s *stays) foldAll(order []uint64) {
 		if to.seen == nil {
 			to.seen = s.flows.on(&x.place, to.hosts)
 		}
-		to.seen.add(x.seen())
+		to.seen.enter(x)
 	}
 }
 
@@ -140,7 +168,7 @@ type folding struct {
 	key    place // of the window
 	hosts  uint64
 	window *window
-	seen   *flowCell
+	seen   *waits
 }
 
 // settleBits number the recent stays, also those of many merged judges.
@@ -231,7 +259,7 @@ type change struct {
 
 // each calls do for every place, in order, with its changes by time and the
 // flows that entered TIME_WAIT. Both are valid during the call.
-func (s *stays) each(do func(place, []change, *flowCell)) {
+func (s *stays) each(do func(place, []change, *waits)) {
 	recent := make([]*stay, len(s.recent))
 	for i := range s.recent {
 		recent[i] = &s.recent[i]
@@ -247,7 +275,7 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 		if k < len(old) && (from == len(recent) || old[k].whole().compare(at) < 0) {
 			at = old[k].whole()
 		}
-		var cell flowCell
+		var cell waits
 		if c := s.flows.get(at); c != nil {
 			cell.merge(c)
 		}
@@ -256,7 +284,7 @@ func (s *stays) each(do func(place, []change, *flowCell)) {
 			x := recent[from]
 			list = x.changes(list)
 			if x.wait != 0 {
-				cell.add(x.seen())
+				cell.enter(x)
 			}
 		}
 		for ; k < len(old) && old[k].whole() == at; k++ {

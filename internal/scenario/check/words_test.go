@@ -178,3 +178,19 @@ func TestReuseIsExplainedAsFarAsItIsProved(t *testing.T) {
 		}
 	}
 }
+
+// A pool is advised where each connection carried one request, and not to a
+// client that has one.
+func TestChurnIsAdvisedByWhatWasCarried(t *testing.T) {
+	for name, want := range map[string]string{
+		"a-connection-per-request": "connections/s; a pool of 1 would carry the same load",
+		"server-closes":            "connections/s; a pool of 1 would carry the same load",
+		"ten-requests-each":        "each carried about 10 requests before that: a limit of requests per connection",
+		"in-parts":                 "connections/s; where each carried one request, a pool of 1 would",
+	} {
+		r := reportOf(t, "time-wait-churn/"+name+".txt")
+		if g := r.line("group", "time-wait-churn"); g == nil || !strings.Contains(g["verdict"].(string), want) {
+			t.Errorf("%s: %v does not say %q", name, g, want)
+		}
+	}
+}
