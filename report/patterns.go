@@ -16,7 +16,34 @@ func (s *groups) patterns(p *diagnose.Patterns, c *diagnose.Context, end int64) 
 			s.add(firstFlow(&d), &found{Finding: d})
 		}
 	})
+	s.settle(p)
 	s.proportion(p.Delays())
+}
+
+// settle moves findings on RSTs that were not the host's own to a group of
+// another party.
+func (s *groups) settle(p *diagnose.Patterns) {
+	for _, k := range slices.SortedFunc(maps.Keys(s.all), compareKeys) {
+		g := s.all[k]
+		if k.slot == 0 || !p.Settle(&g.example) {
+			continue
+		}
+		s.remove(g)
+		for i := range g.list {
+			p.Settle(&g.list[i])
+		}
+		g.counts = g.counts.capped(g.example.Confidence)
+		g.key.who = g.example.Who
+		s.restore(g)
+	}
+}
+
+// restore puts a group back that was removed.
+func (s *groups) restore(g *group) {
+	s.all[g.key] = g
+	s.services[groupKey{rule: g.key.rule, who: g.key.who}]++
+	s.listed += len(g.list)
+	s.hosts += len(g.clients.set)
 }
 
 // proportion leaves out what is nothing unusual, and makes one group of the

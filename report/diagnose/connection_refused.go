@@ -15,6 +15,9 @@ func connectionRefused() Rule {
 		RFC:      []string{"RFC 9293 §3.5.2", "RFC 9293 §3.10.7.1", "RFC 9293 §3.10.7.3"},
 		needs:    signReset,
 		Check:    checkRefused,
+
+		byDistance: true,
+		New:        func() Collector { return &distances{} },
 	}
 }
 
@@ -29,8 +32,11 @@ Signature
   anything else is ignored by the client, and here too.
 
 Look-alikes
-  A firewall that rejects with a TCP reset: octet for octet the same. Compare
-  the time to live with that of the host's other segments.
+  A firewall that rejects with a TCP reset: octet for octet the same but for the
+  time to live. Where that of the host's other segments is constant, in at least
+  three flows, and the RST came over fewer routers, a device on the path is
+  blamed: likely where the host's own RSTs refuse other connections, else only
+  possible, since a host that hands ports on to containers looks the same.
   An ICMP error instead of the RST, or no answer at all: other findings.
   An RST after the SYN-ACK: the client abandoned the handshake, or scans.
 
@@ -63,6 +69,7 @@ func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if _, again := attempts(f); again {
 		n.Duration = f.End - f.Start
 	}
+	n.Slot = slotOfRST(f)
 	n.say = refusedWords(rst.At - h.FirstSYN)
 	if n.rests(f, onPackets) {
 		emit(n)

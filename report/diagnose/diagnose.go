@@ -92,7 +92,7 @@ type Finding struct {
 	Service    netip.AddrPort // the server's address and port
 	Time       int64          // when the phenomenon began
 	Duration   int64          // how long it lasted; 0 when that means nothing
-	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped; else 0
+	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped, slotOfRST; else 0
 	Censored   bool           // the input ended before the phenomenon did
 	Verdict    string         // one sentence
 	hedged     string         // what it says where it is less than certain after all; "" for the same
@@ -199,6 +199,8 @@ type Rule struct {
 	// needsAnswers: its findings say that nothing answered, and are no more than
 	// possible where the capture holds no answers of any flow; see Weigh.
 	needsAnswers bool
+	// byDistance: who sent the RST is told by its time to live; see Settle.
+	byDistance bool
 	// Check calls emit for each finding on an ended flow. Judge adds the rule's
 	// ID, and its severity where the finding has none. A rule over many flows
 	// has New instead, or besides, and replaces what Explains says. One that must

@@ -223,6 +223,8 @@ func TestPatternsAreBounded(t *testing.T) {
 			n = max(s.silent.len(), s.heard.len())
 		case *onsets:
 			n = s.cells.len()
+		case *distances:
+			n = s.cells.len()
 		}
 		if n > sketchPlaces {
 			t.Errorf("%T holds %d places", col, n)

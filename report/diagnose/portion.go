@@ -20,9 +20,12 @@ type portion struct {
 	port     uint16
 	opened   uint8 // handshakes
 	delays   uint8 // how many of soon there are
+	ttls     uint8 // flows in which the server's time to live was seen, up to distanceFlows,
+	lowest   uint8 // the lowest of those
+	highest  uint8 // and the highest
 	// soon are the slots of delays with which FINs were answered, and byClient
 	// where the client did.
-	soon [68]uint8
+	soon [65]uint8
 }
 
 // byClient marks a delay of the client. Slots are lower.
@@ -61,6 +64,15 @@ func (x *portion) answer(side part, ns int64) {
 	*longest = max(*longest, ns)
 }
 
+// distance notes the time to live of a flow's server.
+func (x *portion) distance(ttl uint8) {
+	if x.ttls == 0 {
+		x.lowest, x.highest = ttl, ttl
+	}
+	x.lowest, x.highest = min(x.lowest, ttl), max(x.highest, ttl)
+	x.ttls = min(x.ttls+1, distanceFlows)
+}
+
 // portionOf is the portion for a flow, whose slot is that of the latest flow of
 // the service. Each service may have one of two: where both are others', the older
 // gives way.
@@ -82,7 +94,7 @@ func (p *Patterns) portionOf(c *Context, f *reassembly.Flow) *portion {
 		delays := x.delays // which go on
 		x.delays = 0
 		p.give(x, true)
-		x.slot, x.answered, x.served, x.opened, x.delays = slot, 0, 0, 0, delays
+		x.slot, x.answered, x.served, x.opened, x.delays, x.ttls = slot, 0, 0, 0, delays, 0
 	}
 	return x
 }

@@ -21,7 +21,10 @@ func plainFlows(rng *rand.Rand, n int) (out []*reassembly.Flow) {
 		h.FirstSYN, h.SYNACK, h.ACK = f.Start, f.Start+rng.Int64N(3e9), f.Start+rng.Int64N(30e9)
 		h.FirstSYNRef, h.SYNACKRef, h.ACKRef = 1, 2, 3
 		s, c := f.Endpoint(f.Server()), f.Endpoint(f.Client)
-		s.PayloadBytes, s.LastDataLen, s.LastData = 9, 9, h.ACK+1
+		s.PayloadBytes, s.LastDataLen, s.LastData, s.TTL = 9, 9, h.ACK+1, uint8(60+rng.IntN(2))
+		if rng.IntN(4) == 0 {
+			h.Outcome, f.Reset.By, f.Reset.TTL = reassembly.Refused, f.Server(), uint8(62+rng.IntN(4))
+		}
 		first, second := c, s
 		if f.ActiveCloser = reassembly.CloserClient; rng.IntN(3) == 0 {
 			f.ActiveCloser, first, second = reassembly.CloserServer, s, c
@@ -35,7 +38,7 @@ func plainFlows(rng *rand.Rand, n int) (out []*reassembly.Flow) {
 
 // cellsOf is what the collectors that take portions hold, by place.
 func cellsOf(p *Patterns) map[string]map[place]any {
-	all := map[string]map[place]any{"answers": {}, "queues": {}, "done": {}}
+	all := map[string]map[place]any{"answers": {}, "queues": {}, "done": {}, "distances": {}}
 	for _, col := range p.collectors {
 		switch s := col.(type) {
 		case *answers:
@@ -45,6 +48,10 @@ func cellsOf(p *Patterns) map[string]map[place]any {
 		case *fullQueues:
 			for _, k := range s.cells.places() {
 				all["queues"][k] = *s.cells.get(k)
+			}
+		case *distances:
+			for _, k := range s.cells.places() {
+				all["distances"][k] = *s.cells.get(k)
 			}
 		case *halfOpens:
 			for _, k := range s.done.places() {

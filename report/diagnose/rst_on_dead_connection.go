@@ -16,6 +16,8 @@ func rstOnDeadConnection() Rule {
 		RFC:      []string{"RFC 9293 §3.5.1", "RFC 9293 §3.5.2", "RFC 1122 §4.2.3.6"},
 		needs:    signReset,
 		Check:    checkDead,
+
+		byDistance: true,
 	}
 }
 
@@ -38,6 +40,9 @@ Look-alikes
   An RST that came before, was lost or did not pass the tap: the same packets,
   so this is likely at most, and after a silence of less than 3 s, in which no
   host restarts and no idle timer runs out, only possible.
+  A path that has changed in the silence: the RST's time to live differs by a
+  hop or two. It is a device's where it came over fewer routers than all that
+  the host sent in at least three flows; otherwise nobody is blamed for it.
 
 What it usually is
   A host that was restarted. A load balancer, NAT gateway or firewall with an
@@ -87,10 +92,14 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		sure = Possible
 	}
 	who, why := host(f, s), "its host no longer knew the connection: it was restarted, or something on the path let the connection die"
-	if foreign(f) {
+	switch own := f.Endpoint(s).TTL; {
+	case foreign(f):
 		who = Middlebox
 		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have forgotten the connection and answered in its name",
-			r.TTL, f.Endpoint(s).TTL)
+			r.TTL, own)
+	case r.TTL != 0 && own != 0 && hops(r.TTL) < hops(own):
+		who = Unknown // see Settle
+		why = fmt.Sprintf("whoever answered no longer knew the connection: the RST's time to live is %d and that of the host's segments was %d, so the path has changed or something on it answered in its name", r.TTL, own)
 	}
 	if idle < forgets {
 		who, sure = Unknown, Possible
@@ -113,6 +122,9 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.lower(f, Possible, 0) // it may have given up its own payload
 	}
 	n.Duration = idle
+	if idle >= forgets && who != Middlebox {
+		n.Slot = slotOfRST(f)
+	}
 	n.Verdict = fmt.Sprintf("%s met an RST in the name of %s, of which nothing had been heard for %s: %s",
 		f.Addr(o), f.Addr(s), Span(idle), why)
 	if n.rests(f, onSilence|onClock) {

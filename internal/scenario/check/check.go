@@ -108,6 +108,7 @@ func (in *input) judge() Result {
 	}
 	for i := range res.Findings {
 		c.Patterns.Weigh(&res.Findings[i])
+		c.Patterns.Settle(&res.Findings[i])
 	}
 	c.Patterns.Findings(c, in.now, func(r *diagnose.Rule, d diagnose.Finding) {
 		res.leaveOut(func(o *diagnose.Finding) bool { return r.Explains(&d, o) })

@@ -1,0 +1,128 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lastack/lastack/reassembly"
+)
+
+// distances are the times to live of the hosts of services. A device that sends
+// an RST in the name of one stands nearer to the tap.
+type distances struct {
+	cells sketch[distance, *distance]
+}
+
+// distance is what the segments of a host show.
+type distance struct {
+	flows    uint64 // with segments other than RSTs, up to distanceFlows
+	lo, hi   uint8  // the times to live of those
+	refusals [4]uint64
+}
+
+// distanceFlows tell that the time to live of a host is constant.
+const distanceFlows = 3
+
+func (c *distance) weight() uint64 { return 1 + c.flows }
+
+func (c *distance) merge(o *distance) {
+	for i, m := range o.refusals {
+		c.refusals[i] |= m
+	}
+	c.see(o.flows, o.lo, o.hi)
+}
+
+func (c *distance) reset() { *c = distance{} }
+
+// see notes the bounds of the times to live of some flows.
+func (c *distance) see(flows uint64, lo, hi uint8) {
+	switch {
+	case flows == 0:
+		return
+	case c.flows == 0:
+		c.lo, c.hi = lo, hi
+	}
+	c.lo, c.hi = min(c.lo, lo), max(c.hi, hi)
+	c.flows = min(c.flows+flows, distanceFlows)
+}
+
+// refuses reports that an RST with that time to live refused a connection.
+func (c *distance) refuses(ttl uint8) bool { return c.refusals[ttl/64]>>(ttl%64)&1 != 0 }
+
+// Add notes the time to live of the server's segments. Of copies of frames, which
+// were captured at several places, it says nothing.
+func (s *distances) Add(c *Context, f *reassembly.Flow) {
+	if f.Quality&reassembly.QualityDuplicates != 0 {
+		return
+	}
+	if ttl := f.Endpoint(f.Server()).TTL; ttl != 0 {
+		c.lately.distance(ttl)
+	}
+	if r := &f.Reset; f.Handshake.Outcome == reassembly.Refused && r.By == f.Server() && r.TTL != 0 {
+		k := hostOf(c.service)
+		s.cells.on(&k, c.serviceHosts).refusals[r.TTL/64] |= 1 << (r.TTL % 64)
+	}
+}
+
+func (s *distances) gather(k place, hosts uint64, x *portion, letGo bool) {
+	if x.ttls > 0 {
+		k = hostOf(k)
+		s.cells.cell(&k, k.hashOn(hosts), letGo).see(uint64(x.ttls), x.lowest, x.highest)
+	}
+}
+
+// hostOf is the host of a service, from wherever it was captured.
+func hostOf(k place) place { return place{service: k.service} }
+
+// Merge adds what another collector saw.
+func (s *distances) Merge(o Collector) { s.cells.merge(&o.(*distances).cells) }
+
+// Findings finds nothing: Settle tells whose RSTs were not the host's own.
+func (s *distances) Findings(*Context, int64, func(Finding)) {}
+
+// slotOfRST is the slot of a finding on an RST in the server's name, by which
+// Settle tells its sender: its time to live.
+func slotOfRST(f *reassembly.Flow) int {
+	if f.Reset.By != f.Server() || f.Quality&reassembly.QualityDuplicates != 0 {
+		return 0
+	}
+	return int(f.Reset.TTL)
+}
+
+// Settle names the sender of an RST by its time to live, now that those of the
+// host's other segments are known, and reports whether it is another than the
+// host. One that refuses may be the host itself, where it hands other ports on to
+// containers, unless others of its refusals come from as far as they do.
+func (p *Patterns) Settle(d *Finding) bool {
+	r := find(p.rules, d.Rule)
+	if r == nil || !r.byDistance || d.Slot == 0 {
+		return false
+	}
+	ttl, at := uint8(d.Slot), place{service: d.Service.Addr().As16()}
+	for _, col := range p.whole().collectors {
+		s, ok := col.(*distances)
+		if !ok {
+			continue
+		}
+		c := s.cells.get(at)
+		if c == nil || c.flows < distanceFlows || c.lo != c.hi || hops(ttl) >= hops(c.lo) {
+			return false
+		}
+		d.from(c, ttl)
+		return true
+	}
+	return false
+}
+
+// from blames a device before the host at c for an RST.
+func (d *Finding) from(c *distance, ttl uint8) {
+	sure, who := Likely, "something on the path sent it"
+	if d.Rule == "connection-refused" && !c.refuses(c.lo) {
+		sure, who = Possible, "something on the path may have sent it, or the host itself if it hands those on to others"
+	}
+	d.Who, d.Confidence = Middlebox, max(d.Confidence, sure)
+	if d.Verdict != "" {
+		d.Verdict = fmt.Sprintf("%s; the RST's time to live is %d and that of the host's other segments %d, so %s",
+			strings.TrimSuffix(d.Verdict, "."), ttl, c.lo, who)
+	}
+}
