@@ -116,7 +116,7 @@ func (p *Patterns) Settle(d *Finding) bool {
 
 // from blames a device before the host at c for an RST.
 func (d *Finding) from(c *distance, ttl uint8) {
-	sure, who := Likely, "something on the path sent it"
+	sure, who := Likely, "something in front of the host sent it"
 	if d.Rule == "connection-refused" && !c.refuses(c.lo) {
 		sure, who = Possible, "something on the path may have sent it, or the host itself if it hands those on to others"
 	}

@@ -23,7 +23,7 @@ const tupleReusedDoc = `What it means
   A new connection took over addresses and ports of one that was still in
   TIME_WAIT. That is allowed where the new SYN cannot be mistaken for an old
   one: a higher sequence number, or a newer timestamp. The verdict says by which
-  rule.
+  rule, as far as the packets prove it.
 
 Signature
   A close that left one side in TIME_WAIT, a SYN with another initial sequence
