@@ -36,6 +36,7 @@ func (t *Table) apply(i uint32, s *tcp.Segment, isCopy bool) {
 	}
 	d := e.end(s.From)
 	if s.Flags&tcp.RST == 0 {
+		d.ttl = s.TTL // a copy's may be that of another place
 		t.speaks(e, s)
 	}
 	if s.Options&tcp.OptTimestamps != 0 && !stray {
@@ -74,8 +75,6 @@ func (t *Table) account(e *entry, s *tcp.Segment) {
 	}
 	if s.Flags&tcp.RST != 0 {
 		t.count(e, s.From, countRST, &d.rst)
-	} else {
-		d.ttl = s.TTL
 	}
 	if s.Quality&tcp.Snapped != 0 {
 		e.bits |= flowSnapped

@@ -162,7 +162,7 @@ type Endpoint struct {
 	// SYNTSVal is the timestamp of its first SYN or SYN-ACK, if HasSYNTSVal.
 	SYNTSVal    uint32
 	HasSYNTSVal bool
-	TTL         uint8 // of its last segment other than an RST
+	TTL         uint8 // of its last segment other than an RST or a copy
 
 	StateNS [fsm.States]int64 // time in each state but CLOSED and LISTEN
 }
