@@ -136,9 +136,9 @@ func ackIgnored(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 	}
 	sure := Possible
 	switch {
-	case nearServer(f):
+	case nearServer(f) && (data || repeats >= 3) && !losesLater(f):
 		sure = Certain
-	case data, repeats >= 3:
+	case data, repeats >= 3, nearServer(f):
 		sure = Likely
 	}
 	n = newFinding(f, ServerApp, sure,
@@ -159,6 +159,13 @@ func ackIgnored(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 	n.Verdict = fmt.Sprintf("%s ignored %s %s and sent its SYN-ACK again %s: its accept queue is full, the application does not accept fast enough",
 		f.Addr(f.Server()), what, words, times(repeats))
 	return n, onSilence | onClock, true
+}
+
+// losesLater reports that the way from the tap to the server lost the client's FIN
+// when the server had taken the connection: it may have lost what went before.
+func losesLater(f *reassembly.Flow) bool {
+	at := acceptedAt(f)
+	return at != 0 && countMarks(f, f.Client, reassembly.FINAgain, at) > 0
 }
 
 // cookieSilence asks whether the server, having answered the SYN, neither

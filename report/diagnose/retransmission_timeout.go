@@ -82,7 +82,9 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 		if r.By != s || c.reset != resetGaveUp {
 			return
 		}
-		end = rstEvidence(f)
+		if end = rstEvidence(f); restarted(f, s) {
+			sure = Likely // it need not have given up
+		}
 	case d.LastAt > d.RepeatAt+patience(f):
 		return // it goes on
 	case f.Until-d.RepeatAt < min(span, maxRTO)*11/10+patience(f): // the next repetition is not due yet
@@ -106,6 +108,9 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	switch {
 	case end.Ref != 0:
 		gone = fmt.Sprintf("its RST %s later shows that it had given up", Span(r.At-d.RepeatAt))
+		if restarted(f, s) {
+			gone = fmt.Sprintf("its RST %s later shows that its host knew the connection no longer", Span(r.At-d.RepeatAt))
+		}
 	case n.Censored:
 		gone = "and the next repetition was not due yet when the capture ended"
 	}
@@ -114,6 +119,12 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
+}
+
+// restarted reports that a side opened another connection on the same four-tuple,
+// whose port its host would not have given away: that knew the old one no longer.
+func restarted(f *reassembly.Flow, s tcp.Side) bool {
+	return firstMark(f, s, reassembly.SYNOnLive, 0) != nil
 }
 
 // maxRTO bounds the gap between two repetitions, ns: TCP_RTO_MAX of Linux, and

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lastack/lastack/reassembly"
+	"github.com/lastack/lastack/reassembly/tcp"
 )
 
 func rstOnDeadConnection() Rule {
@@ -80,6 +81,13 @@ var idleTimers = [...]struct {
 // is rather missing in the capture.
 const forgets = 3e9
 
+// neverAccepted reports a server that sent nothing but its SYN-ACK, again and again:
+// it stood in SYN_RCVD, which its host gives up after a minute or so.
+func neverAccepted(f *reassembly.Flow, s tcp.Side) bool {
+	d := f.Endpoint(s)
+	return s == f.Server() && d.Packets == d.SYN+d.RST && lastMark(f, s, reassembly.SYNACKAgain) != nil
+}
+
 func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if c.reset != resetDead {
 		return
@@ -100,6 +108,9 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	case r.TTL != 0 && own != 0 && hops(r.TTL) < hops(own):
 		who = Unknown // see Settle
 		why = fmt.Sprintf("whoever answered no longer knew the connection: the RST's time to live is %d and that of the host's segments was %d, so the path has changed or something on it answered in its name", r.TTL, own)
+	}
+	if neverAccepted(f, s) {
+		why = "it had never taken the last segment of the handshake (it repeated its SYN-ACK), and had given the connection up by then"
 	}
 	if idle < forgets {
 		who, sure = Unknown, Possible
