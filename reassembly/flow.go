@@ -26,6 +26,7 @@ type Flow struct {
 	Final       int64         // event time at which the flow was finalised
 	Until       int64         // the flow was watched until then: the input's end, or Final
 	Ended       Ending
+	GoesOn      bool // Until is now: the input has not ended, although Ended says so
 
 	Quality Quality
 	RTT     int64 // SYN to third segment, as the tap saw it; 0 when unknown

@@ -156,8 +156,12 @@ func (g *Tables) Finish(until int64) {
 // Peek visits every flow, by ID, as if the input ended at until, and changes
 // nothing.
 func (g *Tables) Peek(until int64, visit func(*Flow)) {
+	goesOn := func(f *Flow) {
+		f.GoesOn = true
+		visit(f)
+	}
 	for _, h := range g.live() {
-		g.list[h.table].peek(h.flow, until, visit)
+		g.list[h.table].peek(h.flow, until, goesOn)
 	}
 }
 

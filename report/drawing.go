@@ -130,16 +130,19 @@ func (d *drawing) end(f *reassembly.Flow, rungs int) {
 	if rungs == 0 || rest < pause {
 		return
 	}
-	how := "the capture ends"
+	how := ", the capture ends"
+	if f.GoesOn {
+		how = " so far"
+	}
 	switch f.Ended {
 	case reassembly.EndExpired:
 		return
 	case reassembly.EndReused:
-		how = "the four-tuple is used again"
+		how = ", the four-tuple is used again"
 	case reassembly.EndEvicted:
-		how = "the flow is given up for others"
+		how = ", the flow is given up for others"
 	}
-	d.add("  %*s ... %s of silence, %s", d.frame, "", diagnose.Span(rest), how)
+	d.add("  %*s ... %s of silence%s", d.frame, "", diagnose.Span(rest), how)
 }
 
 func (d *drawing) add(format string, args ...any) {

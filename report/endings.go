@@ -133,16 +133,19 @@ func list(words []string, and string) string {
 // not looked at through a filter.
 func (r *Report) Capture() string {
 	h := &r.Health
-	state := "complete"
+	state, read := "complete", "read to its end"
+	if r.AsOf != 0 {
+		state, read = "complete so far", "not at its end"
+	}
 	switch {
 	case h.Incomplete:
 		state = "incomplete"
 	case h.OneWay > 0 || h.AckedUnseen > 0 || h.unseen > 0 || h.Filtered > 0:
-		state = "read to its end, with gaps"
+		state = read + ", with gaps"
 	case h.steppedBack:
-		state = "read to its end, with a clock that stepped back"
+		state = read + ", with a clock that stepped back"
 	case r.Filter.Read > r.Packets:
-		state = "read to its end, through a filter"
+		state = read + ", through a filter"
 	}
 	drops := Count(h.KernelDrops) + " drops"
 	if h.KernelDrops == 0 && !h.DropsCounted {

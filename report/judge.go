@@ -147,6 +147,7 @@ func (j *judge) paused(f *reassembly.Flow) bool {
 // found passes a finding on, with the flow itself when no worse one of its
 // group went before, and with words when it may be read.
 func (j *judge) found(d diagnose.Finding) {
+	d.Unended = j.flow.GoesOn
 	r := rankOf(&d)
 	if d.Rule == unanswered {
 		j.blame = blame{keyOf(&d), d.Severity, d.Confidence, endpoint(d.Who) == "server"}

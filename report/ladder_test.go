@@ -157,6 +157,10 @@ func TestDraw(t *testing.T) {
 	if got := r.Draw(g, Clock{Relative: true}, 9); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	g.Flow.GoesOn = true
+	if got := r.Draw(g, Clock{Relative: true}, 9); got[len(got)-1] != "        ... 11 s of silence so far" {
+		t.Errorf("in a snapshot:\n%s", strings.Join(got, "\n"))
+	}
 	r.Sources = make([]Source, 2)
 	if got := r.Draw(g, Clock{Relative: true}, 9)[0]; !strings.HasPrefix(got, "    0:4 ") {
 		t.Errorf("with two files: %s", got)

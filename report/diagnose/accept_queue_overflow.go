@@ -102,7 +102,7 @@ func ignoredSpan(f *reassembly.Flow, from int64) (ns int64, words string) {
 	if at := acceptedAt(f); at != 0 {
 		return at - from, fmt.Sprintf("for %s", Span(at-from))
 	}
-	return f.Until - from, fmt.Sprintf("for %s, until the end", Span(f.Until-from))
+	return f.Until - from, fmt.Sprintf("for %s%s", Span(f.Until-from), soFar(f, " so far", ", until the end"))
 }
 
 // firstDataEvidence is the client's first payload, where it was repeated.

@@ -94,6 +94,7 @@ type Finding struct {
 	Duration   int64          // how long it lasted; 0 when that means nothing
 	Slot       int            // of Duration, where Delays decide at the end whether it stands; or see slotStopped, slotOfRST; else 0
 	Censored   bool           // the input ended before the phenomenon did
+	Unended    bool           // its flow goes on: this is a snapshot, and more may come
 	Verdict    string         // one sentence
 	hedged     string         // what it says where it is less than certain after all; "" for the same
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind

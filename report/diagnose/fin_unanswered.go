@@ -253,6 +253,10 @@ func unansweredVerdict(f *reassembly.Flow, s tcp.Side, span int64, inferred bool
 	o := s.Other()
 	fact := ackedWords(f, s, inferred)
 	if f.Reset.Ref == 0 && span < unansweredLikely {
+		if f.GoesOn {
+			return fmt.Sprintf("%s %s and has not sent its own in the %s since: the socket is in CLOSE_WAIT, and whether the application closes it is still to be seen",
+				f.Addr(o), fact, Span(span))
+		}
 		later := "right after"
 		if span >= 1e6 {
 			later = Span(span) + " later"

@@ -65,7 +65,7 @@ func checkHalfClose(f *reassembly.Flow, s tcp.Side, emit func(Finding)) {
 		taken.Ref, taken.At = m.Ref, m.At
 	}
 	n := newFinding(f, Nobody, Certain, finEvidence(f, s), finAckEvidence(f, s), payload, taken)
-	end := fmt.Sprintf("the %s had not closed yet when the capture ended", role(f, o))
+	end := "the " + role(f, o) + soFar(f, " has not closed so far", " had not closed yet when the capture ended")
 	n.Censored = p.FINRef == 0 && f.Reset.Ref == 0
 	n.Duration = f.Until - d.FINAt
 	switch {

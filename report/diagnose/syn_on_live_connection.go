@@ -206,7 +206,7 @@ func checkSYNOnUnseen(f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, Unknown, Likely, synEvidence(f), markEvidence(ack, "an acknowledgement of an old connection answers it"),
 		markEvidence(rst, "the client resets that"), Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the SYN-ACK to a later SYN"})
-	end := "had not opened when the capture ended"
+	end := soFar(f, "has not opened so far", "had not opened when the capture ended")
 	if h.ACKRef != 0 {
 		n.Duration = max(h.ACK-h.FirstSYN, 0)
 		end = fmt.Sprintf("opened %s after the first SYN", Span(n.Duration))

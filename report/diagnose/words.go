@@ -113,6 +113,15 @@ func host(f *reassembly.Flow, s tcp.Side) Party {
 	return ServerHost
 }
 
+// soFar chooses what is said now, of a flow that goes on, or else then: of one that
+// the capture's end cut off.
+func soFar(f *reassembly.Flow, now, then string) string {
+	if f.GoesOn {
+		return now
+	}
+	return then
+}
+
 // rel is a sequence number relative to its sender's initial one, as Wireshark
 // and tcpdump show it.
 func rel(f *reassembly.Flow, s tcp.Side, seq tcp.Seq) uint32 { return uint32(seq - f.Endpoint(s).ISS) }
