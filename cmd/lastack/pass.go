@@ -12,7 +12,7 @@ import (
 	"github.com/lastack/lastack/report"
 )
 
-// raiseEvery is how often live findings are looked for.
+// raiseEvery is how often live findings are looked for, at most.
 const raiseEvery = 10 * time.Second
 
 // pass is one way through the input, from its first frame to its last.
@@ -35,13 +35,15 @@ type pass struct {
 	silence  int64          // the longest within a source
 	infos    []capture.Info // as of the last look
 	notes    []report.Note
+	opened   time.Time   // by the clock on the wall
 	raiseDue atomic.Bool // it is time to look for live findings
 	raising  *time.Timer // that says so; nil when nobody wants them
+	unlisted bool        // that not all of them are written has been said
 }
 
 func newPass(s *session, in *input, filter *capture.Filter) *pass {
 	p := &pass{
-		s: s, in: in, filter: filter, infos: in.infos(nil),
+		s: s, in: in, filter: filter, infos: in.infos(nil), opened: time.Now(),
 		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
 	}
 	if in.live && s.lines != nil {
@@ -51,6 +53,10 @@ func newPass(s *session, in *input, filter *capture.Filter) *pass {
 		s.lines.prompt = in.live || in.pipe
 		sources := p.sources() // by now their names and formats, which is what is told of them
 		s.lines.meta = func() error { return s.lines.stream.Meta(s.meta(), sources) }
+		if s.lines.prompt {
+			s.lines.begin()
+			s.lines.flush()
+		}
 	}
 	p.analysis = report.New(s.options())
 	if n := len(p.infos); n > 1 {
@@ -124,7 +130,13 @@ func (p *pass) lend() {
 // through, the less often it is done.
 func (p *pass) raise() {
 	begin := time.Now()
-	p.s.lines.raise(p.analysis.Snapshot(p.now(), report.Input{}))
+	p.infos = p.in.infos(p.infos[:0])
+	r := p.snapshot() // which knows of drops
+	p.s.lines.raise(r)
+	if r.Unlisted > 0 && !p.unlisted {
+		p.unlisted = true
+		p.s.say.note("findings of one cause beyond the first 1,000 are counted, and no longer written as they are raised (--findings all)")
+	}
 	p.raiseDue.Store(false)
 	p.raising.Reset(max(raiseEvery, 20*time.Since(begin)))
 }

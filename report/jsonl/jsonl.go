@@ -33,12 +33,13 @@ type Stream struct {
 	ready  bytes.Buffer  // lines that w has not got yet; none between the calls
 	enc    *json.Encoder // to ready
 	err    error
-	raised map[string]struct{} // provisional findings that were written
+	raised map[phenomenon]raised // what was written of findings that are provisional
+	rounds uint64                // of Raise
 }
 
 // New makes a stream. Its methods return the first error of writing to w.
 func New(w io.Writer) *Stream {
-	s := &Stream{w: w, raised: map[string]struct{}{}}
+	s := &Stream{w: w, raised: map[phenomenon]raised{}}
 	s.enc = json.NewEncoder(&s.ready)
 	s.enc.SetEscapeHTML(false)
 	return s
@@ -141,29 +142,6 @@ func (s *Stream) AsOf(r *report.Report) error {
 	s.states(r)
 	s.put(health(r))
 	s.put(summary(r))
-	return s.flush()
-}
-
-// maxRaised bounds the memory of what was raised; beyond it, live findings are
-// told at the end only.
-const maxRaised = 1 << 17
-
-// Raise writes the findings of a snapshot that have not been written yet, as
-// provisional.
-func (s *Stream) Raise(r *report.Report) error {
-	c := epoch
-	for i := range r.Findings {
-		d := &r.Findings[i]
-		k := d.Rule + " " + id(d.Flow) + " " + d.Who.String()
-		if d.Flow == 0 {
-			k += " " + d.Service.String() + " " + d.Client.String()
-		}
-		if _, old := s.raised[k]; old || len(s.raised) >= maxRaised {
-			continue
-		}
-		s.raised[k] = struct{}{}
-		s.add(s.line().finding(d, true, &c))
-	}
 	return s.flush()
 }
 

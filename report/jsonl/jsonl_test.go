@@ -11,7 +11,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/lastack/lastack/internal/canonical"
+	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report"
+	"github.com/lastack/lastack/report/diagnose"
 )
 
 // stream is the whole output for one of the canonical inputs.
@@ -115,6 +117,76 @@ func TestSchemaRejects(t *testing.T) {
 	}
 }
 
+// provisional is how many lines a stream has raised.
+func provisional(b *bytes.Buffer) int { return strings.Count(b.String(), `"provisional":true`) }
+
+// A provisional finding is written again when it has become surer or graver, and
+// only then.
+func TestRaisedAgain(t *testing.T) {
+	var b bytes.Buffer
+	s := New(&b)
+	d := canonical.Reports()["fin-unanswered"].Findings[0]
+	for i, step := range []struct {
+		sure    diagnose.Confidence
+		grave   diagnose.Severity
+		unended bool
+		lines   int
+	}{
+		{diagnose.Possible, diagnose.Warning, true, 0},
+		{diagnose.Likely, diagnose.Warning, true, 1},
+		{diagnose.Likely, diagnose.Warning, true, 1},
+		{diagnose.Possible, diagnose.Warning, true, 1},
+		{diagnose.Likely, diagnose.Warning, true, 1},
+		{diagnose.Certain, diagnose.Warning, true, 2},
+		{diagnose.Certain, diagnose.Error, true, 3},
+		{diagnose.Certain, diagnose.Error, false, 3},
+	} {
+		d.Confidence, d.Severity, d.Unended = step.sure, step.grave, step.unended
+		if err := s.Raise(&report.Report{Findings: []diagnose.Finding{d}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := provisional(&b); n != step.lines {
+			t.Errorf("%d lines after step %d, not %d:\n%s", n, i, step.lines, b.String())
+		}
+	}
+}
+
+// What is possible and no more is raised when nothing can come any more that
+// decides it: when its flow has ended, and a pattern's with the input.
+func TestRaisedWhenOver(t *testing.T) {
+	flow := canonical.Reports()["fin-unanswered"].Findings[0]
+	flow.Confidence, flow.Unended = diagnose.Possible, false
+	pattern := flow
+	pattern.Flow, pattern.Rule = 0, "syn-flood"
+	var b bytes.Buffer
+	if err := New(&b).Raise(&report.Report{Findings: []diagnose.Finding{pattern, flow}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := provisional(&b); n != 1 || strings.Contains(b.String(), "syn-flood") {
+		t.Errorf("%d lines:\n%s", n, b.String())
+	}
+}
+
+// What was raised is remembered for as long as the report lists it, so that a
+// stream may go on for ever.
+func TestRaisedIsForgotten(t *testing.T) {
+	s := New(io.Discard)
+	d := canonical.Reports()["fin-unanswered"].Findings[0]
+	for n := range 5 {
+		var list []diagnose.Finding
+		for i := range 3 {
+			d.Flow = tcp.Ref(0, uint64(1+2*n+i))
+			list = append(list, d)
+		}
+		if err := s.Raise(&report.Report{Findings: list}); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.raised) != len(list) {
+			t.Errorf("%d are remembered of %d", len(s.raised), len(list))
+		}
+	}
+}
+
 // Provisional findings are written once.
 func TestRaise(t *testing.T) {
 	var b bytes.Buffer
@@ -125,7 +197,7 @@ func TestRaise(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(b.String(), `"provisional":true`); n != len(r.Findings) || n == 0 {
+	if n := provisional(&b); n != len(r.Findings) || n == 0 {
 		t.Errorf("%d provisional lines for %d findings", n, len(r.Findings))
 	}
 }

@@ -147,7 +147,7 @@ type Finding struct {
 	Evidence    []Evidence    `json:"evidence" jsonschema:"minItems=1"`
 	Wireshark   string        `json:"wireshark,omitempty"`
 	LoweredBy   []QualityName `json:"lowered_by,omitempty"`
-	Provisional bool          `json:"provisional,omitempty"`
+	Provisional bool          `json:"provisional,omitempty"` // raised live, and not the last word
 }
 
 // Evidence is one packet that proves a finding.

@@ -89,14 +89,18 @@ func analyseFile(file string, o report.Options) (*report.Report, error) {
 	}
 	defer src.Close()
 	a := report.New(o)
+	in, end := read(src, a)
+	return a.Finish(end, in)
+}
+
+// read takes a capture through the decoder to an analysis. It ends at end.
+func read(src capture.Reader, a *report.Analysis) (in report.Input, end int64) {
 	dec := decode.New(decode.Options{})
 	var f capture.Frame
 	var seg tcp.Segment
-	var in report.Input
-	var end int64
 	for {
 		if err := src.Next(&f); err != nil {
-			break
+			return in, end
 		}
 		if in.Packets++; in.Packets == 1 || f.At < in.Start {
 			in.Start = f.At
@@ -110,5 +114,4 @@ func analyseFile(file string, o report.Options) (*report.Report, error) {
 			a.Advance(f.At, ref)
 		}
 	}
-	return a.Finish(end, in)
 }
