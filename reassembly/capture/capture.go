@@ -59,6 +59,7 @@ type Info struct {
 	// "snoop+xz"; "live" for an interface.
 	Format    string
 	LinkTypes []uint16 // distinct, in order of appearance
+	Filter    string   // live, the one that the interface has
 	SnapLen   uint32   // the largest of its interfaces; 0 is unlimited or unknown
 	Packets   uint64
 	// Others counts records that take a frame number and hold no packet, such

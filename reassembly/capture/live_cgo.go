@@ -81,7 +81,8 @@ func openTap(name string, o LiveOptions) (*tap, error) {
 	if err != nil {
 		return nil, liveFailure(name, err)
 	}
-	if err := setFilter(h, o.Filter); err != nil {
+	filter, err := setFilter(h, o.Filter)
+	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("%s: filter %q: %w", name, o.Filter, err)
 	}
@@ -91,7 +92,7 @@ func openTap(name string, o LiveOptions) (*tap, error) {
 		link:   liveLinkType(int(h.LinkType())),
 		first:  math.MaxInt64, last: math.MinInt64,
 	}
-	t.info = Info{Name: name, Format: "live", LinkTypes: []uint16{t.link}, SnapLen: uint32(h.SnapLen())}
+	t.info = Info{Name: name, Format: "live", LinkTypes: []uint16{t.link}, SnapLen: uint32(h.SnapLen()), Filter: filter}
 	return t, nil
 }
 
@@ -117,15 +118,15 @@ func activate(name string, o LiveOptions, promiscuous bool) (*pcap.Handle, error
 }
 
 // setFilter installs the expression, or the default in the form that the link
-// type knows.
-func setFilter(h *pcap.Handle, expr string) error {
+// type knows, and returns which it was.
+func setFilter(h *pcap.Handle, expr string) (string, error) {
 	if expr != "" {
-		return h.SetBPFFilter(expr)
+		return expr, h.SetBPFFilter(expr)
 	}
 	if h.SetBPFFilter(DefaultFilter) == nil {
-		return nil
+		return DefaultFilter, nil
 	}
-	return h.SetBPFFilter(plainFilter)
+	return plainFilter, h.SetBPFFilter(plainFilter)
 }
 
 // liveLinkType maps the DLT_ values that a Linux interface can have to
