@@ -12,7 +12,7 @@ import (
 
 // build makes the report of what the collector and the judges hold.
 func (a *Analysis) build(end int64, in Input, c *collector, judges []*judge) *Report {
-	r := &Report{Meta: in.Meta, Sources: in.Sources, Packets: in.Packets, Filter: in.Filter, Start: in.Start, End: end}
+	r := &Report{Meta: in.Meta, Sources: in.Sources, Packets: in.Packets, Filter: in.Filter, Listened: in.Listened, Start: in.Start, End: end}
 	if in.Packets == 0 {
 		r.Start, r.End = 0, 0
 	}

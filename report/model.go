@@ -26,6 +26,7 @@ type Report struct {
 	AsOf       int64 // a snapshot's time; 0 for the final report
 	Packets    uint64
 	Filter     Filter
+	Listened   int64 // how long a live capture has run, ns; 0 of files
 	Flows      uint64
 	ByClose    [reassembly.Closes]uint64
 	// Findings are by (time, flow, rule), at most 1,000 of a group; none when
@@ -75,6 +76,7 @@ type Input struct {
 	Packets, NotTCP, Undecodable, KernelDrops uint64
 	BadChecksums                              uint64
 	Filter                                    Filter
+	Listened                                  int64 // how long a live capture has run, ns; 0 of files
 	Notes                                     []Note
 	DropsCounted                              bool // every source keeps an account of its drops
 	Damaged                                   bool // a source was cut off, corrupted or could not be opened
@@ -84,7 +86,7 @@ type Input struct {
 // is none.
 type Filter struct {
 	Expr   string
-	Read   uint64 // packets, whether they match or not
+	Read   uint64 // packets, whether they match or not; live nobody knows, and it is 0
 	Tagged bool   // none matches, and some carry a VLAN tag
 }
 

@@ -18,6 +18,8 @@ const blind = 80
 // is wrong, the worst first; or that nothing is.
 func (r *Report) verdict() []string {
 	switch {
+	case r.Packets == 0 && r.Listened > 0:
+		return []string{r.silence()}
 	case r.Packets == 0:
 		return r.Filter.empty()
 	case r.Flows == 0:
@@ -74,6 +76,16 @@ func (f *Filter) empty() []string {
 		out = append(out, "Packets with VLAN tags are among them, which it passes over: 'vlan and ("+f.Expr+")' looks behind the tags.")
 	}
 	return out
+}
+
+// silence says what a live capture listened to in vain.
+func (r *Report) silence() string {
+	var names []string
+	for i := range r.Sources {
+		names = append(names, r.Sources[i].Name)
+	}
+	return fmt.Sprintf("In %s no packet on %s matched the filter '%s'. A filter looks into tunnels and VLANs only where it names them: -f gives another one.",
+		diagnose.Span(r.Listened), list(names, "or"), r.Filter.Expr)
 }
 
 // nothing says why there are no flows.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/lastack/lastack/reassembly/capture"
 	"github.com/lastack/lastack/reassembly/decode"
@@ -35,6 +37,10 @@ func (p *pass) input() report.Input {
 	if p.filter != nil {
 		in.Filter = report.Filter{Expr: p.s.cfg.filter, Read: p.frames, Tagged: p.tagged && p.packets == 0}
 	}
+	if p.in.live {
+		in.Filter.Expr = strings.Join(filters(p.infos), "' or '")
+		in.Listened = max(1, p.now()-p.opened.UnixNano())
+	}
 	for _, err := range p.in.failed {
 		in.Notes = append(in.Notes, report.Note{Text: err.Error(), File: -1})
 	}
@@ -46,6 +52,16 @@ func (p *pass) input() report.Input {
 	}
 	in.Notes = append(in.Notes, decoderNotes(&st)...)
 	return in
+}
+
+// filters are those that the interfaces have.
+func filters(infos []capture.Info) (out []string) {
+	for i := range infos {
+		if f := infos[i].Filter; !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // sourceNotes adds the remarks on one source.

@@ -211,3 +211,23 @@ func TestSignalsSteadyLive(t *testing.T) {
 	c.answers(t, doc)
 	c.end(t)
 }
+
+// A live capture says at once, before any packet, that it has begun and where.
+func TestLiveBegins(t *testing.T) {
+	ns := namespace(t)
+	lines := filepath.Join(t.TempDir(), "out.jsonl")
+	c := startProgram(t, inside(ns, "program", os.Args[0], "-v", "-i", "lo", "--jsonl", lines, "tcp port 7"))
+	for deadline := time.Now().Add(soon); !c.said("lastack: listening on lo, filter 'tcp port 7'"); {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not say that it listens")
+		}
+	}
+	if b, err := os.ReadFile(lines); err != nil || !bytes.HasPrefix(b, []byte(`{"type":"meta"`)) || !bytes.HasSuffix(b, []byte("}\n")) {
+		t.Errorf("%v, the lines begin %q", err, b)
+	}
+	c.until(t, syscall.SIGUSR1, func() bool { return c.said(" s: 0 packets, 0 flows, 0 drops") })
+	c.end(t)
+	if out := c.stdout.String(); !strings.Contains(out, "no packet on lo matched the filter 'tcp port 7'") {
+		t.Errorf("the report is\n%s", out)
+	}
+}

@@ -26,7 +26,9 @@ Input:
                                 number that -D gives.
     -D, --list-interfaces       List the interfaces.
     -f, --filter EXPR           Use only packets that match, as tcpdump does.
-                                Frame numbers stay those of the whole file.
+                                Frame numbers stay those of the whole file. Live
+                                the default is 'tcp or icmp or icmp6', also with
+                                a VLAN tag; what is in tunnels needs its own.
     -c, --count N               Stop after N packets.
         --for DURATION          Stop after that time (90s, 10m).
         --until TIME            The capture ran until then, although its last

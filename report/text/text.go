@@ -41,8 +41,11 @@ const (
 func Write(w io.Writer, r *report.Report, o Options) error {
 	list := r.Rows()
 	p := &page{r: r, o: o, clock: o.Clock.For(r), rows: max(rows, report.Errors(list)), notes: notes, blanks: blanks}
+	if r.Listened > 0 {
+		p.rows, p.notes = len(list), len(p.remarked()) // nobody can ask for the rest any more
+	}
 	p.screen(list)
-	if !o.All {
+	if !o.All && r.Listened == 0 {
 		p.fit(list)
 	}
 	if o.SHA256 && len(r.Sources) > 1 {
@@ -100,7 +103,7 @@ func (p *page) shorten(list []report.Row) bool {
 	switch {
 	case min(p.rows, n) > max(fewRows, least):
 		p.rows = min(p.rows, n) - 1
-	case min(p.notes, len(p.remarked())) > 0:
+	case min(p.notes, len(p.remarked())) > 0 && p.r.Listened == 0:
 		p.notes = min(p.notes, len(p.remarked())) - 1
 	case !p.terse && n > 1: // else they are all that there is to tell
 		p.terse = true
@@ -438,6 +441,12 @@ func (p *page) states() {
 }
 
 func (p *page) more(list []report.Row) {
+	if p.r.Listened > 0 { // the traffic is gone
+		if len(list) > 0 {
+			p.line("  More: --explain %s", list[0].Rule)
+		}
+		return
+	}
 	s := "  More: "
 	if len(list) > p.rows && !p.o.All {
 		s += fmt.Sprintf("--findings all (%s)  ", report.MoreKinds(list[p.rows:]))

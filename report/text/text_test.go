@@ -264,6 +264,53 @@ func TestSHA256(t *testing.T) {
 	}
 }
 
+// A live capture cannot be had again: everything is told at once, and nothing is
+// advised that would read it a second time.
+func TestLive(t *testing.T) {
+	r := canonical.Reports()["mixed"]
+	for range 6 {
+		g := r.Groups[len(r.Groups)-1]
+		g.Rule += "x"
+		r.Groups = append(r.Groups, g)
+	}
+	for range 9 {
+		r.Health.Notes = append(r.Health.Notes, report.Note{Text: "a remark", File: -1})
+	}
+	r.Listened = 90e9
+	out := render(t, r, text.Options{})
+	rows := 0
+	for _, row := range r.Rows() {
+		rows += strings.Count(out, " "+row.Rule+" ")
+	}
+	if n := strings.Count(out, "    a remark.\n"); n != 9 || rows < len(r.Rows()) {
+		t.Errorf("%d of 9 remarks and %d of %d rows in\n%s", n, rows, len(r.Rows()), out)
+	}
+	if !strings.HasSuffix(out, "\n  More: --explain fin-unanswered\n") {
+		t.Errorf("the end of\n%s", out)
+	}
+}
+
+// An interface on which nothing came is told with what was listened for.
+func TestLiveEmpty(t *testing.T) {
+	in := canonical.Inputs()[4]
+	in.Report.Sources = []report.Source{{Name: "eth0", Format: "live"}}
+	in.Report.Filter.Expr, in.Report.Listened = "tcp port 80", 12e9
+	r, err := in.Analyse(report.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `lastack: eth0  0 packets  0 flows
+
+  In 12 s no packet on eth0 matched the filter 'tcp port 80'. A filter looks
+  into tunnels and VLANs only where it names them: -f gives another one.
+
+  Capture: complete, drops not recorded.
+`
+	if out := render(t, r, text.Options{}); out != want {
+		t.Errorf("%s, want\n%s", out, want)
+	}
+}
+
 // What must be known of the instant that states were asked for stands with their
 // table, however many remarks there are.
 func TestRemarkOnTheInstant(t *testing.T) {
