@@ -111,6 +111,8 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 		if restarted(f, s) {
 			gone = fmt.Sprintf("its RST %s later shows that its host knew the connection no longer", Span(r.At-d.RepeatAt))
 		}
+	case n.Censored && f.GoesOn:
+		gone = "and the next repetition is not due yet"
 	case n.Censored:
 		gone = "and the next repetition was not due yet when the capture ended"
 	}
