@@ -392,6 +392,17 @@ func (e *entry) sent(side tcp.Side, seq tcp.Seq) bool {
 	return off >= 0 && off < maxJump || off < 0 && p.has(hasEdge) && seq.Less(p.edge)
 }
 
+// EndsByICMP reports that the first ICMP error which quotes the flow is one at
+// which the client gives up where it answers the SYN. Not all hosts do at others
+// than "destination unreachable": one that goes on did not.
+func (f *Flow) EndsByICMP() bool {
+	h, unreachable := &f.Handshake, uint8(1)
+	if f.Tuple.Is4() {
+		unreachable = 3
+	}
+	return h.ICMPRef != 0 && hardError(f.Tuple.Is4(), h.ICMPType, h.ICMPCode) && (h.ICMPType == unreachable || h.LastSYN <= h.ICMP)
+}
+
 // hardError reports an ICMP error at which an attempt to connect ends. RFC 1122
 // §4.2.3.9 means "destination unreachable", but for "fragmentation needed" (a
 // soft one for other connections); Linux ends it at "time exceeded" and

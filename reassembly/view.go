@@ -320,7 +320,7 @@ func (v *view) handshake(t *Table) {
 
 // outcome says how the handshake went.
 func (v *view) outcome() Outcome {
-	c, s, h := v.entry.end(v.flow.Client), v.entry.end(v.flow.Server()), &v.flow.Handshake
+	c, s := v.entry.end(v.flow.Client), v.entry.end(v.flow.Server())
 	established := c.has(wasEstablished) && !c.has(presumedSYNACK) || s.has(wasEstablished)
 	switch {
 	case v.flow.Midstream:
@@ -333,7 +333,7 @@ func (v *view) outcome() Outcome {
 		return Refused
 	case s.has(sentSYNACK) || c.has(sentSYNACK):
 		return Incomplete
-	case c.has(sentSYN) && h.ICMPRef != 0 && hardError(v.flow.Tuple.Is4(), h.ICMPType, h.ICMPCode):
+	case c.has(sentSYN) && v.flow.EndsByICMP():
 		return Unreachable
 	}
 	return Unanswered

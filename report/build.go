@@ -193,7 +193,12 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	if s := all.seen.words(); s != "" {
 		r.note("%s", s)
 	}
-	if n := h.Midstream - h.endings.oneSaid; n > 0 {
+	switch n := h.Midstream - h.endings.oneSaid; {
+	case n == 0:
+	case h.KernelDrops > 0 || h.EvictedFlows > 0:
+		r.note("the beginning of %s was not seen: it was dropped, or belongs to a flow judged early, or lies before the capture",
+			Plural(n, "flow", "flows"))
+	default:
 		r.note("%s before the capture did", Plural(n, "flow began", "flows began"))
 	}
 	if n := h.endings.oneSaid; n > 0 {

@@ -26,8 +26,10 @@ const connectionRejectedDoc = `What it means
   at the first such message (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED).
 
 Signature
-  An ICMP error "destination unreachable" that quotes the SYN (type 3, any code
-  but 4; ICMPv6 type 1). The address that sent it names the one who refuses.
+  An ICMP error that quotes the SYN, sequence number included: "destination
+  unreachable" (type 3, any code but 4; ICMPv6 type 1), "time exceeded" (11; 3)
+  or "parameter problem" (12; 4). The address that sent it names the one who
+  refuses.
   Or: an RST that acknowledges the SYN, and then, for the same SYN, the server's
   own SYN-ACK: the RST was sent in the server's name.
 
@@ -35,32 +37,22 @@ Look-alikes
   An RST alone: connection-refused. A firewall's is octet for octet the same;
   only other segments of the host, with another time to live, tell them apart.
   An RST to one SYN and a SYN-ACK to the next: a service that just started.
-  ICMP "time exceeded", or "fragmentation needed": no rejection.
+  ICMP "fragmentation needed", or "time exceeded" to a client that goes on: no
+  rejection.
+  An ICMP error that quotes another sequence number: it may be forged.
   An ICMP error on a connection that is open: it does not end it (RFC 5461).
 
 What it usually is
   Code 1, or ICMPv6 3, from the last router: the host is off. Code 0 (ICMPv6 0):
   no route. Codes 9, 10, 13 (ICMPv6 1, 5, 6): a rule of a firewall. Code 3
-  (ICMPv6 4), mostly from the host itself: its own firewall.
+  (ICMPv6 4), mostly from the host itself: its own firewall. "Time exceeded": a
+  loop in the routes.
 
 What to do
   Ask the one who sent it: the rule or route is on that address.
 
 What would prove it
   The counters of its rules, its routing table.`
-
-// hardError reports that the ICMP error which quotes the SYN ends an attempt to
-// connect (RFC 1122 §4.2.3.9): "destination unreachable", but for code 4.
-func hardError(f *reassembly.Flow) bool {
-	h := &f.Handshake
-	if h.ICMPRef == 0 {
-		return false
-	}
-	if f.Addr(f.Client).Addr().Is4() {
-		return h.ICMPType == 3 && h.ICMPCode != 4
-	}
-	return h.ICMPType == 1
-}
 
 // icmpEvidence is the ICMP error that quotes the flow, if there was one. It
 // comes from the server's direction.
@@ -102,11 +94,14 @@ func rejecter(f *reassembly.Flow) Party {
 	case h.ICMPReporter == f.Addr(f.Server()).Addr():
 		return ServerHost
 	case f.Addr(f.Client).Addr().Is4():
+		if h.ICMPType != 3 {
+			return Path
+		}
 		switch h.ICMPCode {
 		case 2, 3, 9, 10, 13:
 			return Middlebox
 		}
-	default:
+	case h.ICMPType == 1:
 		switch h.ICMPCode {
 		case 1, 4, 5, 6:
 			return Middlebox
@@ -120,7 +115,7 @@ func checkRejected(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if h.FirstSYNRef == 0 {
 		return
 	}
-	if h.Outcome == reassembly.Unreachable && hardError(f) {
+	if h.Outcome == reassembly.Unreachable {
 		n := newFinding(f, rejecter(f), Certain, synEvidence(f), icmpEvidence(f))
 		n.Duration = max(h.ICMP-h.FirstSYN, 0)
 		by := h.ICMPReporter.String()

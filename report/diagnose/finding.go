@@ -113,11 +113,25 @@ func displayFilter(f *reassembly.Flow) string {
 	switch first, last := f.First, f.Last; {
 	case first == last:
 		out = strconv.AppendUint(append(out, " && frame.number=="...), first.Frame(), 10)
-	case first.File() == last.File():
+	case !spansFiles(f):
 		out = strconv.AppendUint(append(out, " && frame.number in {"...), first.Frame(), 10)
 		out = append(strconv.AppendUint(append(out, ".."...), last.Frame(), 10), '}')
 	}
 	return string(out)
+}
+
+// spansFiles reports that packets of the flow stand in several sources, whose
+// frames are numbered apart.
+func spansFiles(f *reassembly.Flow) bool {
+	file := f.First.File()
+	other := func(ref tcp.PacketRef) bool { return ref != 0 && ref.File() != file }
+	for k := range f.Ends {
+		if d := &f.Ends[k]; other(d.LastRef) || other(d.LastDataRef) || other(d.RepeatRef) {
+			return true
+		}
+	}
+	return other(f.Last) || slices.ContainsFunc(f.Steps, func(st reassembly.Step) bool { return other(st.Ref) }) ||
+		slices.ContainsFunc(f.Marks, func(m reassembly.Mark) bool { return other(m.Ref) })
 }
 
 // ShortFilter is a Wireshark filter for the flow's packets in at most n

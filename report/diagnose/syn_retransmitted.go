@@ -86,7 +86,7 @@ func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	case lost == nil && rst != nil && rst.At < h.SYNACK:
 		who, why = ServerHost, fmt.Sprintf("an RST (%s) had refused an earlier one", frame(rst.Ref))
 		evidence = append(evidence, markEvidence(rst, "an RST refuses the SYN"))
-	case lost == nil && hardError(f) && h.ICMP < h.SYNACK:
+	case lost == nil && f.EndsByICMP() && h.ICMP < h.SYNACK:
 		who, why = rejecter(f), fmt.Sprintf("an ICMP error of %s (%s) had answered an earlier one", h.ICMPReporter, icmpWords(f))
 		evidence = append(evidence, icmpEvidence(f))
 	case lost != nil:

@@ -79,10 +79,6 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	switch h.Outcome {
 	case reassembly.Unanswered:
-	case reassembly.Unreachable:
-		if hardError(f) {
-			return
-		}
 	case reassembly.Incomplete:
 		checkSYNACKLost(f, emit)
 		return
