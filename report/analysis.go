@@ -162,7 +162,7 @@ func (a *Analysis) Add(s *tcp.Segment) {
 	a.fresh++
 	hash := s.Tuple.Hash(routeSeed)
 	if before, ok := a.leaps.see(s, hash); ok {
-		a.cast(doubt{reassembly.Leapt, before, before + a.leaps.length})
+		a.cast(doubt{reassembly.Leapt, before, before + a.leaps.length, reassembly.AnySource})
 	}
 	part := uint8(hash >> (64 - 6))
 	if a.pool != nil {
@@ -184,7 +184,14 @@ func (a *Analysis) Add(s *tcp.Segment) {
 // another part of it ended before. What was open then may have gone on unseen.
 func (a *Analysis) Paused(from, to int64) {
 	a.pauses.add(to - from)
-	a.cast(doubt{reassembly.Unwatched, from + 1, to})
+	a.cast(doubt{reassembly.Unwatched, from + 1, to, reassembly.AnySource})
+}
+
+// BrokeOff tells that a source ended before its time while others go on. What was
+// open there may go on unseen.
+func (a *Analysis) BrokeOff(source int) {
+	a.pauses.broken = append(a.pauses.broken, source)
+	a.cast(doubt{reassembly.Unwatched, a.watermark + 1, a.watermark + 1, source})
 }
 
 // doubt is one on the flows that began before an instant, for what lay between that
@@ -192,6 +199,7 @@ func (a *Analysis) Paused(from, to int64) {
 type doubt struct {
 	kind          reassembly.Doubt
 	before, after int64
+	source        int // where they were seen, or AnySource
 }
 
 // cast puts a doubt on the flows that are open now.

@@ -175,9 +175,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 		r.note("%s judged early and counted in no state since, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))
 	}
-	if s := a.pauses.words(); s != "" {
-		r.note("%s", s)
-	}
+	a.pauses.remark(r)
 	if h.OneWay > 0 {
 		r.note("only one direction was captured of %s", Plural(h.OneWay, "flow", "flows"))
 	}
@@ -208,7 +206,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	switch {
 	case h.AckedUnseen > 0:
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
-	case h.unseen > 0 && a.pauses.n == 0: // else what was open in a pause has the same flaw
+	case h.unseen > 0 && !a.pauses.any(): // else what was open in a pause has the same flaw
 		r.note("what the capture does not hold was acknowledged on %s", Plural(h.unseen, "flow", "flows"))
 	}
 	if h.Duplicates > 0 {

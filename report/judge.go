@@ -43,7 +43,7 @@ func (p *panel) sweep(watermark int64) {
 
 // doubt casts one on the flows that are open now, and has the judge remember it.
 func (p *panel) doubt(d doubt) {
-	p.all.Doubt(d.kind, d.before)
+	p.all.Doubt(d.kind, d.before, d.source)
 	switch d.kind {
 	case reassembly.Unwatched:
 		p.judge.pauses = append(p.judge.pauses, d.before)

@@ -1,16 +1,16 @@
 package report
 
 import (
-	"fmt"
-
 	"github.com/lastack/lastack/reassembly/tcp"
 	"github.com/lastack/lastack/report/diagnose"
 )
 
-// pauses are the times in which nobody captured, between two parts of an input.
+// pauses are the times in which nobody captured: between two parts of an input,
+// and from where a source broke off.
 type pauses struct {
 	n       int
 	longest int64 // ns
+	broken  []int // sources
 }
 
 func (p *pauses) add(ns int64) {
@@ -18,17 +18,22 @@ func (p *pauses) add(ns int64) {
 	p.longest = max(p.longest, ns)
 }
 
-// words is the remark on them; "" for none.
-func (p *pauses) words() string {
+func (p *pauses) any() bool { return p.n > 0 || len(p.broken) > 0 }
+
+// remark notes them.
+func (p *pauses) remark(r *Report) {
 	const rest = "what was open then may have gone on unseen"
 	switch p.n {
 	case 0:
-		return ""
 	case 1:
-		return fmt.Sprintf("nothing was captured for %s between two sources: %s", diagnose.Span(p.longest), rest)
+		r.note("nothing was captured for %s between two sources: %s", diagnose.Span(p.longest), rest)
+	default:
+		r.note("nothing was captured in %s between sources, the longest %s: %s",
+			Plural(uint64(p.n), "pause", "pauses"), diagnose.Span(p.longest), rest)
 	}
-	return fmt.Sprintf("nothing was captured in %s between sources, the longest %s: %s",
-		Plural(uint64(p.n), "pause", "pauses"), diagnose.Span(p.longest), rest)
+	for _, source := range p.broken {
+		r.Health.Notes = append(r.Health.Notes, Note{Text: "it broke off while others went on: " + rest, File: source})
+	}
 }
 
 // leaps finds where the capture's clock leapt ahead: after a silence of all hosts

@@ -43,3 +43,22 @@ func leapInDenseTraffic(t *testing.T, begin int64, leaps60s bool) {
 		t.Errorf("from %d, the clock leapt: %v, found: %v", begin, leaps60s, found)
 	}
 }
+
+// That a source broke off is told of it, also where the sources are not described,
+// as in a look at a live capture's findings.
+func TestBrokeOff(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		a := New(Options{Threads: threads})
+		a.Advance(1e18, tcp.Ref(1, 1))
+		a.BrokeOff(1)
+		for _, in := range []Input{{}, {Sources: []Source{{Name: "eth0"}, {Name: "tun0"}}}} {
+			r := a.Snapshot(2e18, in)
+			if n := len(r.Health.Notes); n != 1 || r.Health.Notes[0].File != 1 {
+				t.Errorf("notes %+v", r.Health.Notes)
+			} else if s := r.Tell(&r.Health.Notes[0]); len(in.Sources) > 0 && s != "tun0: it broke off while others went on: what was open then may have gone on unseen" {
+				t.Errorf("it says %q", s)
+			}
+		}
+		a.Close()
+	}
+}

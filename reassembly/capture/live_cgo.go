@@ -42,6 +42,7 @@ type Live struct {
 	stopAt atomic.Int64 // ns since 1970; 0 while not stopped
 	wait   sync.WaitGroup
 	out    *tap // whose frame was returned last
+	gone   int  // interfaces that have ended by themselves
 	timer  *time.Timer
 }
 
@@ -268,6 +269,10 @@ func (l *Live) Infos() []Info {
 	}
 	return all
 }
+
+// Damaged is how many interfaces have ended by themselves, and none of their
+// frames is still to come.
+func (l *Live) Damaged() int { return l.gone }
 
 // Stop ends the capture: Next still returns what was captured until now, then
 // io.EOF.

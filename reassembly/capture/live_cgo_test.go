@@ -358,6 +358,9 @@ func TestLiveInterfaceGone(t *testing.T) {
 	if err := l.Next(&f); err != ErrIdle {
 		t.Fatal(err)
 	}
+	if n := l.Damaged(); n != 1 {
+		t.Errorf("%d interfaces are said to have ended", n)
+	}
 	infos := l.Infos()
 	if d := infos[0].Damage; d == nil || d.Frame != 1 || d.Error() != "eth0: the capture ended after frame 1: Read Error" {
 		t.Errorf("%v", d)

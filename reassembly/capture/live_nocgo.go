@@ -20,6 +20,9 @@ func (*Live) Next(*Frame) error { return errNoLibpcap }
 // Infos is never called.
 func (*Live) Infos() []Info { return nil }
 
+// Damaged is never called.
+func (*Live) Damaged() int { return 0 }
+
 // Stop is never called.
 func (*Live) Stop() {}
 

@@ -156,6 +156,7 @@ func (t *tap) settle() {
 		if b.err != nil && b.err != io.EOF {
 			text := fmt.Sprintf("the capture ended after frame %s: %v", grouped(t.number), b.err)
 			t.info.Damage = &Damage{Name: t.info.Name, Frame: t.number, Text: text, Err: b.err}
+			t.live.gone++
 		}
 		b.data, b.frames, b.bound, b.err = b.data[:0], b.frames[:0], 0, nil
 		t.free <- b

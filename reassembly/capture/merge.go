@@ -81,6 +81,7 @@ type Merged struct {
 	waiting []*Source // not begun; in order of their first packets
 	running mergeHeap
 	out     *merging // whose frame was returned last
+	damaged int      // sources that have ended so
 }
 
 // merging is a source with its next frame. key is the latest time that it has
@@ -139,6 +140,7 @@ func (m *Merged) Alone() bool { return len(m.running) == 1 }
 func (m *Merged) alone(f *Frame) bool {
 	g := m.out
 	if g.src.Next(f) != nil {
+		m.ended(g.src)
 		m.running, m.out = m.running[:0], nil
 		return false
 	}
@@ -157,10 +159,22 @@ func (m *Merged) advance() {
 	case m.out.advance():
 		heap.Fix(&m.running, 0)
 	default:
+		m.ended(m.out.src)
 		heap.Pop(&m.running)
 	}
 	m.out = nil
 }
+
+// ended notes how a source has.
+func (m *Merged) ended(s *Source) {
+	if s.parser.info.Damage != nil {
+		m.damaged++
+	}
+}
+
+// Damaged is how many sources have ended with damage, and none of their frames
+// is still to come.
+func (m *Merged) Damaged() int { return m.damaged }
 
 // due reports whether a source that has not begun comes before the frame of g.
 func (s *Source) due(g *merging) bool {
@@ -173,13 +187,16 @@ func (m *Merged) begin() {
 	m.waiting = m.waiting[1:]
 	if s.dec == nil && !s.ended && !s.peeked {
 		if s.unpark(blockSizeAmong(len(m.running)+1)) != nil {
+			m.ended(s)
 			return
 		}
 	}
 	g := &merging{src: s, key: math.MinInt64}
-	if g.advance() {
-		heap.Push(&m.running, g)
+	if !g.advance() {
+		m.ended(s)
+		return
 	}
+	heap.Push(&m.running, g)
 }
 
 // advance reads the next frame of a source; false when there is none.
