@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -249,4 +250,66 @@ func playSteady() error {
 		}
 	}
 	return nil
+}
+
+// Who has given up root's rights must still be able to write the reports, which
+// is found out before anything is captured; where a file cannot be replaced, it is
+// written as it is.
+func TestReportsOfAnotherUser(t *testing.T) {
+	ns := namespace(t)
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		dir      os.FileMode
+		file     os.FileMode // 0 for none
+		flag     string
+		unwanted string // "" where it is written
+	}{
+		{"new in another's", 0o755, 0, "--md", "permission denied"},
+		{"new in everybody's", 0o777, 0, "--md", ""},
+		{"another's in another's", 0o755, 0o644, "--md", "permission denied"},
+		{"everybody's in another's", 0o755, 0o666, "--md", ""},
+		{"another's in everybody's", 0o777, 0o644, "--md", ""},
+		{"another's in sticky", os.ModeSticky | 0o777, 0o644, "--md", "permission denied"},
+		{"everybody's in sticky", os.ModeSticky | 0o777, 0o666, "--md", ""},
+		{"lines, another's in everybody's", 0o777, 0o644, "--jsonl", "permission denied"},
+		{"lines, everybody's in another's", 0o755, 0o666, "--jsonl", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-"))
+			name := filepath.Join(in, "a.out")
+			if err := os.Mkdir(in, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if c.file != 0 {
+				if err := errors.Join(os.WriteFile(name, []byte("old\n"), 0o600), os.Chmod(name, c.file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Chmod(in, c.dir); err != nil {
+				t.Fatal(err)
+			}
+			program := inside(ns, "program", os.Args[0], "-q", "-i", "lo", "-Z", "nobody", "--for", "100ms", c.flag, name)
+			var out, errs bytes.Buffer
+			program.Stdout, program.Stderr = &out, &errs
+			err := program.Run()
+			content, _ := os.ReadFile(name)
+			left, _ := os.ReadDir(in)
+			if c.unwanted == "" {
+				if err != nil || errs.Len() > 0 || len(left) != 1 || len(content) < 20 {
+					t.Errorf("%v, %q; the file holds %.40q, beside it is %v", err, errs.String(), content, left)
+				}
+				return
+			}
+			want := "lastack: the report cannot be written: " + name + ": " + c.unwanted + "\n"
+			if program.ProcessState.ExitCode() != exitInput || errs.String() != want || out.Len() > 0 || c.file != 0 && string(content) != "old\n" {
+				t.Errorf("%v, %q, want %q; standard output %q; the file holds %.40q", err, errs.String(), want, out.String(), content)
+			}
+		})
+	}
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/lastack/lastack/report"
 	"github.com/lastack/lastack/report/csv"
@@ -41,7 +39,7 @@ func openLines(cfg *config, stdout io.Writer, failed func(error)) (*lines, error
 	}
 	f, err := os.Create(cfg.jsonl)
 	if err != nil {
-		return nil, fmt.Errorf("the report cannot be written: %w", err)
+		return nil, unwritten(cfg.jsonl, err)
 	}
 	if l.pack, err = packed(cfg.jsonl, f); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -174,66 +172,14 @@ func (p *printer) whole() []whole {
 func (p *printer) files(r *report.Report) (err error) {
 	for _, o := range p.whole() {
 		if o.name != "" && o.name != "-" {
-			err = errors.Join(err, replace(o.name, func(w io.Writer) error {
+			err = errors.Join(err, unwritten(o.name, replace(o.name, func(w io.Writer) error {
 				pack, err := packed(o.name, w)
 				if err != nil {
 					return err
 				}
 				return errors.Join(o.write(pack, r), pack.Close())
-			}))
+			})))
 		}
 	}
 	return err
-}
-
-// replace writes a file so that it is at every moment the old one or the new
-// one, whole. What is no regular file, such as a pipe, is written as it is.
-func replace(name string, write func(io.Writer) error) error {
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
-	}
-	st, err := os.Stat(name)
-	if err == nil && !st.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(write(f), f.Close())
-	}
-	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.tmp", filepath.Base(name), os.Getpid()))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	if st != nil {
-		os.Chmod(temp, st.Mode().Perm()) // as far as allowed: it was the old file's
-	}
-	if err := os.Rename(temp, name); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return nil
-}
-
-// writable finds out before a long run whether a report can be written.
-func writable(name string) error {
-	if name == "" || name == "-" {
-		return nil
-	}
-	if st, err := os.Stat(name); err == nil {
-		if st.IsDir() {
-			return fmt.Errorf("the report cannot be written: %s is a directory", name)
-		}
-		return nil
-	}
-	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.tmp", filepath.Base(name), os.Getpid()))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return fmt.Errorf("the report cannot be written: %s: %w", name, errors.Unwrap(err))
-	}
-	return errors.Join(f.Close(), os.Remove(temp))
 }

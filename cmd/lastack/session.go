@@ -112,17 +112,17 @@ func isTerminal(w any) bool {
 
 // run analyses the input and writes the reports; the result is the exit code.
 func (s *session) run(stdout io.Writer) int {
-	var unwritable []error
 	for _, o := range s.cfg.outputs() {
 		if o.name != "-" && sameFile(o.name, s.cfg.inputs) {
 			s.say.error(fmt.Errorf("%s is an input: it would be overwritten", o.name))
 			return exitUsage
 		}
-		unwritable = append(unwritable, writable(o.name))
 	}
-	if err := errors.Join(unwritable...); err != nil {
-		s.say.error(err)
-		return exitInput
+	if s.cfg.user == "" { // else it is another one who writes them
+		if err := s.writable(); err != nil {
+			s.say.error(err)
+			return exitInput
+		}
 	}
 	filter, err := s.filter()
 	if err != nil {
@@ -139,6 +139,15 @@ func (s *session) run(stdout io.Writer) int {
 	}
 	err = errors.Join(err, s.print.final(r))
 	return s.exit(r, err)
+}
+
+// writable finds out whether the reports can be written.
+func (s *session) writable() error {
+	var errs []error
+	for _, o := range s.cfg.outputs() {
+		errs = append(errs, writable(o))
+	}
+	return errors.Join(errs...)
 }
 
 // filter compiles the filter. Live it is only checked, and the interface does
@@ -210,7 +219,11 @@ func (s *session) open() (*input, error) {
 	var in *input
 	var err error
 	if len(s.cfg.interfaces) > 0 {
-		in, err = openLive(s.cfg)
+		if in, err = openLive(s.cfg); err == nil && s.cfg.user != "" {
+			if err = s.writable(); err != nil {
+				in.Close()
+			}
+		}
 	} else {
 		in, err = openFiles(s.cfg, s.stdin)
 	}

@@ -39,7 +39,8 @@ Live capture:
     -s, --snaplen N             Octets of each packet (256); 0 is whole packets.
     -B, --buffer KIB            Kernel buffer (16384).
     -p, --no-promiscuous        Only what is for this host.
-    -Z, --user USER             Drop privileges once the interface is open.
+    -Z, --user USER             Drop privileges once the interface is open; the
+                                reports are written as that user.
     -n                          Accepted; names are never resolved.
 
 Reports; without any, text on standard output:

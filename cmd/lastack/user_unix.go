@@ -4,10 +4,18 @@ package main
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"os/user"
 	"strconv"
 	"syscall"
 )
+
+// owned reports whether the process has the rights of a file's owner.
+func owned(file fs.FileInfo) bool {
+	st, ok := file.Sys().(*syscall.Stat_t)
+	return !ok || os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()
+}
 
 // become gives up the privileges of root for those of a user, for good.
 func become(name string) error {
