@@ -356,6 +356,9 @@ func (c *config) times(w *raw, f *pflag.FlagSet) (err error) {
 			return err
 		}
 	}
+	if live := len(c.interfaces) > 0; live && c.until.kind == absolute && c.until.ns <= time.Now().UnixNano() {
+		return fmt.Errorf("--until %s has passed: with -i it is when to stop", w.until)
+	}
 	return nil
 }
 

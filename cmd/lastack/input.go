@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastack/lastack/reassembly/capture"
@@ -20,7 +21,9 @@ type input struct {
 	stop     func()
 	infos    func([]capture.Info) []capture.Info // appends what is known of the sources
 	progress func() (read, size int64)           // size 0 when unknown; nil when live
+	taken    func() int64                        // octets read by now, from any goroutine; nil when live
 	alone    func() bool                         // no other source than the latest frame's is being read; nil when live
+	damaged  func() int                          // sources that have ended before their time
 	live     bool
 	// pipe: Next may wait for long, with nobody to wake it.
 	pipe bool
@@ -38,7 +41,7 @@ func openFiles(cfg *config, stdin io.Reader) (*input, error) {
 		return nil, err
 	}
 	m := capture.Merge(sources...)
-	in := &input{Reader: m, stop: m.Stop, again: true}
+	in := &input{Reader: m, stop: m.Stop, damaged: m.Damaged, again: true}
 	if err != nil {
 		in.failed = unjoin(err)
 	}
@@ -54,6 +57,13 @@ func openFiles(cfg *config, stdin io.Reader) (*input, error) {
 		return out
 	}
 	in.alone = m.Alone
+	in.taken = func() (n int64) {
+		for _, s := range m.Sources() {
+			read, _ := s.Progress()
+			n += read
+		}
+		return n
+	}
 	in.progress = func() (read, size int64) {
 		for _, s := range m.Sources() {
 			r, n := s.Progress()
@@ -75,8 +85,8 @@ func unjoin(err error) []error {
 	return []error{err}
 }
 
-// openLive begins to capture.
-func openLive(cfg *config) (*input, error) {
+// openLive begins to capture. It calls stop when the time is over.
+func openLive(cfg *config, stop func()) (*input, error) {
 	names, err := numbered(cfg.interfaces)
 	if err != nil {
 		return nil, err
@@ -94,9 +104,14 @@ func openLive(cfg *config) (*input, error) {
 		}
 	}
 	if cfg.duration > 0 {
-		time.AfterFunc(cfg.duration, l.Stop)
+		time.AfterFunc(cfg.duration, stop)
 	}
-	return &input{Reader: l, stop: l.Stop, live: true,
+	if now := time.Now(); cfg.until.kind != 0 {
+		if end := cfg.until.next(now); end != 0 {
+			time.AfterFunc(time.Duration(end-now.UnixNano()), stop)
+		}
+	}
+	return &input{Reader: l, stop: l.Stop, damaged: l.Damaged, live: true,
 		infos: func(out []capture.Info) []capture.Info { return append(out, l.Infos()...) }}, nil
 }
 
@@ -127,9 +142,22 @@ func numbered(names []string) ([]string, error) {
 // isNumber reports whether a name is digits alone.
 func isNumber(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
 
+// piped reports whether one of the inputs is a pipe, or another thing that may
+// let a reader wait.
+func piped(inputs []string, stdin io.Reader) bool {
+	return slices.ContainsFunc(inputs, func(name string) bool {
+		st, err := os.Stat(name)
+		if f, ok := stdin.(*os.File); name == "-" && ok {
+			st, err = f.Stat()
+		}
+		return err == nil && !st.Mode().IsRegular()
+	})
+}
+
 // until reads r until it is stopped, also while a read waits.
 type until struct {
 	r       io.Reader
+	taken   atomic.Int64 // octets
 	stopped chan struct{}
 	once    sync.Once
 	results chan result
@@ -157,6 +185,7 @@ func (u *until) Read(p []byte) (int, error) {
 	}()
 	select {
 	case r := <-u.results:
+		u.taken.Add(int64(r.n))
 		return copy(p, buf[:r.n]), r.err
 	case <-u.stopped:
 		u.buf = nil // it belongs to the read that still waits

@@ -89,6 +89,22 @@ func (i instant) until(first, last int64) int64 {
 	return t.UnixNano()
 }
 
+// next is the instant as the end of a live capture that begins now; 0 where there
+// is none, or only the first packet tells it.
+func (i instant) next(now time.Time) int64 {
+	switch i.kind {
+	case absolute:
+		return i.ns
+	case timeOfDay:
+		now = now.In(i.day.Location())
+		if t := onDay(now, i.day); t.After(now) {
+			return t.UnixNano()
+		}
+		return onDay(now.AddDate(0, 0, 1), i.day).UnixNano()
+	}
+	return 0
+}
+
 // onDay is the time of day of clock on the day of t.
 func onDay(t, clock time.Time) time.Time {
 	y, m, d := t.Date()

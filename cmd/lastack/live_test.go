@@ -25,18 +25,22 @@ func playPart() {
 	case "program":
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	case "traffic":
-		if err := playTraffic(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		played(playTraffic())
 	case "steady":
-		if err := playSteady(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		played(playSteady())
+	case "forgetful":
+		played(playForgetful(os.Args[1]))
+	case "leaving":
+		played(playLeaving(os.Args[1]))
 	}
+}
+
+func played(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // TestLiveEqualsFile captures the same traffic twice in a network namespace,
@@ -91,7 +95,11 @@ func namespace(t *testing.T) string {
 	if Main([]string{"-D"}, nil, io.Discard, io.Discard) != exitOK {
 		t.Skip("built without libpcap: no live capture")
 	}
-	ns := fmt.Sprintf("lastack-%d-%s", os.Getpid(), t.Name())
+	return addNamespace(t, fmt.Sprintf("lastack-%d-%s", os.Getpid(), t.Name()))
+}
+
+func addNamespace(t *testing.T, ns string) string {
+	t.Helper()
 	mustRun(t, "ip", "netns", "add", ns)
 	t.Cleanup(func() { mustRun(t, "ip", "netns", "delete", ns) })
 	mustRun(t, "ip", "-n", ns, "link", "set", "lo", "up")
@@ -250,6 +258,130 @@ func playSteady() error {
 		}
 	}
 	return nil
+}
+
+// playForgetful answers an octet of each client and never closes, for a minute at
+// most.
+func playForgetful(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute))
+	var open []net.Conn
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return fmt.Errorf("%d clients: %w", len(open), err)
+		}
+		open = append(open, c)
+		if _, err := io.CopyN(c, c, 1); err != nil {
+			return err
+		}
+	}
+}
+
+// playLeaving is a client that gets an answer and closes.
+func playLeaving(address string) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte{0}); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// What was open on an interface that vanishes, while others are captured, is not
+// watched any more, and the user hears of it at once.
+func TestInterfaceVanishes(t *testing.T) {
+	ns := namespace(t)
+	peer := addNamespace(t, ns+"-peer")
+	mustRun(t, "ip", "-n", ns, "link", "add", "la-v0", "type", "veth", "peer", "name", "la-v1", "netns", peer)
+	mustRun(t, "ip", "-n", ns, "addr", "add", "10.78.0.2/24", "dev", "la-v0")
+	mustRun(t, "ip", "-n", peer, "addr", "add", "10.78.0.1/24", "dev", "la-v1")
+	mustRun(t, "ip", "-n", ns, "link", "set", "la-v0", "up")
+	mustRun(t, "ip", "-n", peer, "link", "set", "la-v1", "up")
+	startIn(t, inside(peer, "forgetful", os.Args[0], "10.78.0.1:8001"))
+	startIn(t, inside(ns, "forgetful", os.Args[0], "127.0.0.1:8002"))
+	lines := filepath.Join(t.TempDir(), "out.jsonl")
+	c := startProgram(t, inside(ns, "program", os.Args[0], "-v", "-i", "la-v0", "-i", "lo", "--jsonl", lines))
+	time.Sleep(time.Second)
+	for _, address := range []string{"10.78.0.1:8001", "127.0.0.1:8002"} {
+		if out, err := inside(ns, "leaving", os.Args[0], address).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", address, err, out)
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
+	mustRun(t, "ip", "-n", ns, "link", "delete", "la-v0")
+	for deadline := time.Now().Add(soon); !c.said("lastack: la-v0: the capture ended after frame "); {
+		if time.Now().After(deadline) {
+			t.Fatal("that the interface vanished was not said")
+		}
+	}
+	c.end(t)
+	b, err := os.ReadFile(lines)
+	if err != nil || !strings.Contains(string(b), "it broke off while others went on") {
+		t.Fatalf("%v, %s", err, b)
+	}
+	for server, doubted := range map[string]bool{`"port":8001`: true, `"port":8002`: false} {
+		found := 0
+		for line := range strings.Lines(string(b)) {
+			if strings.HasPrefix(line, `{"type":"flow"`) && strings.Contains(line, server) {
+				found++
+				if strings.Contains(line, `"capture_loss"`) != doubted {
+					t.Errorf("doubted should be %v: %s", doubted, line)
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d flows with %s", found, server)
+		}
+	}
+}
+
+// Live, --until is when to stop, and the input never ends later than it stopped.
+func TestLiveUntil(t *testing.T) {
+	ns := namespace(t)
+	startIn(t, inside(ns, "steady", os.Args[0]))
+	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339Nano) }
+	for _, args := range [][]string{
+		{"--for", "2s", "--until", at(10 * time.Minute)},
+		{"--for", "2s", "--until", "+10m"},
+		{"--for", "2s", "--until", "end"},
+		{"--for", "1m", "--until", "+2s"},
+	} {
+		spanOf(t, ns, args)
+	}
+	spanOf(t, ns, []string{"--for", "1m", "--until", at(3 * time.Second)})
+	spanOf(t, ns, []string{"--for", "1m", "--until", time.Now().Add(3 * time.Second).UTC().Format(time.TimeOnly)})
+}
+
+// spanOf captures, and expects a report on about two seconds.
+func spanOf(t *testing.T, ns string, args []string) {
+	t.Helper()
+	begin := time.Now()
+	out, err := inside(ns, "program", append([]string{os.Args[0], "-q", "-i", "lo", "--jsonl", "-"}, args...)...).Output()
+	end := time.Now()
+	if err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	var summary struct {
+		Type       string
+		Start, End time.Time
+	}
+	for line := range bytes.Lines(out) {
+		if summary.Type != "summary" {
+			json.Unmarshal(line, &summary)
+		}
+	}
+	if took := end.Sub(begin); took > 10*time.Second || took < time.Second || summary.End.After(end) || summary.End.Sub(begin) < time.Second {
+		t.Errorf("%v: %v, and the input ends %v before the program", args, took, end.Sub(summary.End))
+	}
 }
 
 // Who has given up root's rights must still be able to write the reports, which

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,8 @@ type pass struct {
 	last     int64
 	silence  int64          // the longest within a source
 	infos    []capture.Info // as of the last look
+	damaged  int            // sources that have ended before their time
+	broken   []bool         // which of them, while others went on
 	notes    []report.Note
 	opened   time.Time   // by the clock on the wall
 	raiseDue atomic.Bool // it is time to look for live findings
@@ -58,6 +61,7 @@ func newPass(s *session, in *input, filter *capture.Filter) *pass {
 			s.lines.flush()
 		}
 	}
+	p.broken = make([]bool, len(p.infos))
 	p.analysis = report.New(s.options())
 	if n := len(p.infos); n > 1 {
 		if len(s.pairs) > 0 {
@@ -91,7 +95,11 @@ func (p *pass) read() (again bool) {
 		if p.raiseDue.Load() {
 			p.raise()
 		}
-		if err := p.next(); err != nil {
+		err := p.next()
+		if err != io.EOF && len(p.infos) > 1 && p.in.damaged() > p.damaged {
+			p.brokenOff()
+		}
+		if err != nil {
 			if errors.Is(err, capture.ErrIdle) {
 				p.analysis.Advance(p.frame.At, 0)
 				continue
@@ -104,6 +112,23 @@ func (p *pass) read() (again bool) {
 		p.frames++
 		if again = p.take(); again || p.s.cfg.count > 0 && p.packets >= p.s.cfg.count {
 			return again
+		}
+	}
+}
+
+// brokenOff tells of sources that have ended before their time while others go
+// on; at once, unless the input is a file and may be read again.
+func (p *pass) brokenOff() {
+	p.damaged = p.in.damaged()
+	p.infos = p.in.infos(p.infos[:0])
+	for i, info := range p.infos {
+		if info.Damage == nil || p.broken[i] {
+			continue
+		}
+		p.broken[i] = true
+		p.analysis.BrokeOff(i)
+		if !p.in.again {
+			p.s.say.note("%v", info.Damage)
 		}
 	}
 }
@@ -160,6 +185,9 @@ func (p *pass) take() (again bool) {
 		p.began, p.first, p.last = f.At, f.At, f.At
 		if at := p.s.cfg.at; at.kind != 0 {
 			p.analysis.StatesAt(at.in(p.began), at.earlier(p.began))
+		}
+		if u := p.s.cfg.until; p.in.live && u.kind == relative {
+			time.AfterFunc(time.Until(time.Unix(0, u.in(p.began))), p.s.stop)
 		}
 	}
 	p.pause(f)
@@ -249,10 +277,13 @@ func (p *pass) now() int64 {
 	return p.last
 }
 
-// end is when the input ended: at the latest of its last frame, what a file
-// says of itself, --until, and live the moment of stopping.
+// end is when the input ended: live the moment of stopping, else the latest of its
+// last frame, what a file says of itself, and --until.
 func (p *pass) end() int64 {
 	end := p.now()
+	if p.in.live {
+		return end
+	}
 	for _, i := range p.infos {
 		if i.Packets > 0 {
 			end = max(end, i.End)
@@ -273,15 +304,15 @@ func (p *pass) snapshot() *report.Report {
 func (p *pass) finish() (*report.Report, error) {
 	p.infos = p.in.infos(p.infos[:0])
 	p.hash()
-	for _, i := range p.infos {
-		if i.Damage != nil {
-			p.s.say.note("%v", i.Damage)
+	for i, info := range p.infos {
+		if told := p.broken[i] && !p.in.again; info.Damage != nil && !told {
+			p.s.say.note("%v", info.Damage)
 		}
 	}
 	for _, t := range p.s.pairs {
 		p.s.say.note("%s", t)
 	}
-	if u := p.s.cfg.until; u.kind != 0 && p.frames > 0 && u.until(p.began, p.last) < p.last {
+	if u := p.s.cfg.until; u.kind != 0 && !p.in.live && p.frames > 0 && u.until(p.began, p.last) < p.last {
 		p.s.say.note("--until changes nothing: it is before the last packet, %s", report.Clock{Zone: clock(p.s.cfg).Zone}.Moment(p.last))
 	}
 	return p.analysis.Finish(p.end(), p.input())

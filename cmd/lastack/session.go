@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,10 +31,12 @@ type session struct {
 	cur   *pass // the pass through the input that is under way; nil before
 	ended bool  // everything has been read
 
-	stopping atomic.Bool
-	stopFunc atomic.Pointer[func()] // stops the input that is open
-	stopTime atomic.Int64           // when live capture was stopped, ns
-	badInput atomic.Bool            // exit 1
+	piped       bool // an input may let reading wait
+	interrupted atomic.Bool
+	stopping    atomic.Bool
+	in          atomic.Pointer[input] // that is open
+	stopTime    atomic.Int64          // when live capture was stopped, ns
+	badInput    atomic.Bool           // exit 1
 }
 
 // pair is two sources that hold the same traffic.
@@ -46,6 +49,7 @@ type pair struct {
 // analyse runs the program on its input and answers signals meanwhile.
 func analyse(cfg *config, stdin io.Reader, stdout io.Writer, say *speaker) int {
 	s := &session{cfg: cfg, say: say, stdin: newUntil(stdin), turn: newTurn(), log: say.logger(cfg.verbose)}
+	s.piped = piped(cfg.inputs, stdin)
 	s.print = &printer{cfg: cfg, stdout: stdout, clock: clock(cfg), color: colored(cfg, stdout)}
 	signals, done := listen()
 	defer done()
@@ -62,14 +66,58 @@ func analyse(cfg *config, stdin io.Reader, stdout io.Writer, say *speaker) int {
 				go s.turn.ask(s.progressLine)
 			case askReports:
 				go s.turn.ask(s.rewrite)
+			case hangup: // shell and kernel both send it as a terminal goes: it never quits
+				s.interrupt()
 			default:
 				if interrupts++; interrupts > 1 {
 					return exitInterrupted
 				}
-				s.stop()
+				s.interrupt()
 			}
 		}
 	}
+}
+
+// For how long a pipe is read on after an interrupt: as long as something comes,
+// and a limit for all.
+const (
+	lastWords  = time.Second
+	atMost     = 3 * time.Second
+	lookedInto = 50 * time.Millisecond
+)
+
+// interrupt ends the input, on the first call. Who writes into a pipe has often
+// been interrupted with it, and writes what it still holds before it ends.
+func (s *session) interrupt() {
+	switch {
+	case s.interrupted.Swap(true):
+	case s.piped:
+		go s.runOut()
+	default:
+		s.stop()
+	}
+}
+
+// runOut stops the input when nothing comes any more. If it ends before, nothing
+// is left to stop.
+func (s *session) runOut() {
+	begin := time.Now()
+	for came, seen := begin, s.arrived(); time.Since(came) < lastWords && time.Since(begin) < atMost; time.Sleep(lookedInto) {
+		if n := s.arrived(); n != seen {
+			came, seen = time.Now(), n
+		}
+	}
+	s.stop()
+}
+
+// arrived counts the octets that have been read. Of standard input alone it is
+// known before the input is open.
+func (s *session) arrived() int64 {
+	n := s.stdin.taken.Load()
+	if in := s.in.Load(); in != nil {
+		n += in.taken()
+	}
+	return n
 }
 
 // stop ends the input, wherever it comes from.
@@ -77,8 +125,8 @@ func (s *session) stop() {
 	s.stopTime.CompareAndSwap(0, time.Now().UnixNano())
 	s.stopping.Store(true)
 	s.stdin.stop()
-	if f := s.stopFunc.Load(); f != nil {
-		(*f)()
+	if in := s.in.Load(); in != nil {
+		in.stop()
 	}
 }
 
@@ -219,7 +267,7 @@ func (s *session) open() (*input, error) {
 	var in *input
 	var err error
 	if len(s.cfg.interfaces) > 0 {
-		if in, err = openLive(s.cfg); err == nil && s.cfg.user != "" {
+		if in, err = openLive(s.cfg, s.stop); err == nil && s.cfg.user != "" {
 			if err = s.writable(); err != nil {
 				in.Close()
 			}
@@ -228,20 +276,30 @@ func (s *session) open() (*input, error) {
 		in, err = openFiles(s.cfg, s.stdin)
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.unread(err)
 	}
-	for _, err := range in.failed {
+	for i, err := range in.failed {
+		in.failed[i] = s.unread(err)
 		s.badInput.Store(true)
-		s.say.error(err)
+		s.say.error(in.failed[i])
 	}
 	for i, info := range in.infos(nil) {
 		s.log.Debug("opened", "file", i, "name", info.Name, "format", info.Format, "link_types", info.LinkTypes)
 	}
-	s.stopFunc.Store(&in.stop)
+	s.in.Store(in)
 	if s.stopping.Load() {
 		in.stop()
 	}
 	return in, nil
+}
+
+// unread says of an input that is empty because it was interrupted that nothing
+// came.
+func (s *session) unread(err error) error {
+	if !s.interrupted.Load() || !errors.Is(err, capture.ErrEmpty) {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), capture.ErrEmpty.Error(), "nothing was read before the interrupt"))
 }
 
 // exit says how the run went: of several codes the first of 1, 4 and 3.

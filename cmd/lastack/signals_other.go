@@ -19,4 +19,5 @@ func listen() (signals chan os.Signal, stop func()) {
 const (
 	askProgress = syscall.Signal(-1)
 	askReports  = syscall.Signal(-2)
+	hangup      = syscall.Signal(-3)
 )

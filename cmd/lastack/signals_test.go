@@ -218,17 +218,142 @@ func TestSignalsCompressed(t *testing.T) {
 	}
 }
 
-// An interrupt before the first byte of a pipe ends the program as well.
+// An interrupt before the first byte of a pipe ends the program as well, and is
+// not taken for an empty file.
 func TestInterruptBeforeInput(t *testing.T) {
 	c := start(t, "-")
 	c.until(t, syscall.SIGUSR1, func() bool { return c.said("not reading") })
 	c.Process.Signal(syscall.SIGTERM)
-	for range c.stderr {
+	var said []string
+	for line := range c.stderr {
+		said = append(said, line)
 	}
 	var exit *exec.ExitError
 	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInput {
 		t.Errorf("ended with %v", err)
 	}
+	if n := len(said); n == 0 || said[n-1] != "lastack: standard input: nothing was read before the interrupt" {
+		t.Errorf("it said %q", said)
+	}
+}
+
+// Who writes into the pipe gets the same interrupt, and only then writes what it
+// has: that belongs to the input.
+func TestInterruptOfAPipe(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		name := "-"
+		if fifo {
+			name = filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(name, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, early := range []bool{false, true} { // the interrupt comes before the first octet
+			s := transcript(t, 3)
+			c := start(t, name)
+			w := c.stdin
+			if fifo {
+				f, err := os.OpenFile(name, os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w = f
+			}
+			rest := s.Pcap()
+			if !early {
+				w.Write(rest[:24+100])
+				rest = rest[24+100:]
+				c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packet") })
+			}
+			c.Process.Signal(os.Interrupt)
+			for len(rest) > 0 {
+				time.Sleep(100 * time.Millisecond)
+				n := min(len(rest), 250)
+				if _, err := w.Write(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			w.Close()
+			closed := time.Now()
+			for range c.stderr {
+			}
+			if err := c.Wait(); err != nil || !strings.Contains(c.stdout.String(), "  8 packets  4 flows") {
+				t.Errorf("FIFO %v, early %v: %v, the report is %.200q", fifo, early, err, c.stdout.String())
+			}
+			if took := time.Since(closed); took > soon {
+				t.Errorf("the pipe was closed, and the report came %v later", took)
+			}
+		}
+	}
+}
+
+// Of a pipe that goes on and on no more is read than for a short while, and a
+// second interrupt does not wait.
+func TestInterruptOfAPipeThatGoesOn(t *testing.T) {
+	for signals, want := range []int{1: exitOK, 2: exitInterrupted} {
+		if signals == 0 {
+			continue
+		}
+		c := start(t, "-")
+		s := transcript(t, 0)
+		record := scenario.Pcap(s.Frames[:1], 0)[24:]
+		if _, err := c.stdin.Write(s.Pcap()); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				if _, err := c.stdin.Write(record); err != nil {
+					return
+				}
+				time.Sleep(steadily)
+			}
+		}()
+		c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packets, ") })
+		begin := time.Now()
+		for range signals {
+			c.Process.Signal(os.Interrupt)
+			time.Sleep(10 * steadily)
+		}
+		for range c.stderr {
+		}
+		c.Wait()
+		took := time.Since(begin)
+		if code := c.ProcessState.ExitCode(); code != want || took > atMost+soon || signals == 2 && took > soon {
+			t.Errorf("%d interrupts: exit %d after %v", signals, code, took)
+		}
+	}
+}
+
+// A terminal that is closed leaves a report, however often that is said; and
+// nothing happens where it is to be ignored.
+func TestHangup(t *testing.T) {
+	doc := filepath.Join(t.TempDir(), "out.md")
+	begin := func(c *child) {
+		t.Helper()
+		if _, err := c.stdin.Write(transcript(t, 3).Pcap()); err != nil {
+			t.Fatal(err)
+		}
+		c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packets, ") })
+		c.Process.Signal(syscall.SIGHUP)
+		time.Sleep(100 * time.Millisecond)
+		c.Process.Signal(syscall.SIGHUP)
+	}
+	c := start(t, "--md", doc, "-")
+	begin(c)
+	for range c.stderr {
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("after a hangup: %v", err)
+	}
+	if b, err := os.ReadFile(doc); err != nil || !bytes.Contains(b, []byte("fin-unanswered")) {
+		t.Errorf("%v, %s", err, b)
+	}
+	c = startProgram(t, exec.Command("sh", "-c", "trap '' HUP; exec lastack -v -"))
+	begin(c)
+	time.Sleep(lastWords + soon)
+	c.once(t, syscall.SIGUSR1, func() bool { return c.said(" packets, ") })
+	c.end(t)
 }
 
 // The second interrupt quits, whatever is still to be written.

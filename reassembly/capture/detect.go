@@ -2,12 +2,16 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
+
+// ErrEmpty is in the error of an input without a single octet.
+var ErrEmpty = errors.New("is empty")
 
 // detect finds out the format by the first bytes and reads the file header.
 // regular says that the input is a file, of which more may be looked at.
@@ -33,7 +37,7 @@ func detect(p *parser, regular bool) (decoder, error) {
 	case p.s.ahead.stopped():
 		return nil, &openError{name: p.info.Name, text: "reading was stopped before its header was read"}
 	case len(b) == 0 && p.compression == "":
-		return nil, &openError{name: p.info.Name, text: "is empty"}
+		return nil, &openError{p.info.Name, ErrEmpty.Error(), ErrEmpty}
 	}
 	text := "is not a capture but " + found(b)
 	if p.compression != "" {
