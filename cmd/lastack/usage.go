@@ -85,10 +85,10 @@ Running:
 TIME is 2026-01-31T14:10:00Z (without a zone: in that of --time), 14:10:00 in
 the capture, seconds since 1970, or +90s from the first packet.
 
-Interrupt once to end the input and see the report, twice to quit. A pipe is then
-read to its end, if that comes within seconds. SIGTERM does the same, and SIGHUP
-does once, unless it is ignored (nohup). SIGUSR1 says how far it is; SIGUSR2
-writes the reports that are files as of now.
+Interrupt once to end the input and see the report, twice to quit. Of a pipe what
+comes within a second is still read. SIGTERM is an interrupt too; SIGHUP ends the
+input, however often it comes, and under nohup it is ignored. SIGUSR1 says how
+far it is; SIGUSR2 writes the reports that are files as of now.
 
 Exit status: 0 analysed, 1 some input could not be, 2 usage, 3 --fail-on,
 4 --strict, 130 second interrupt.
