@@ -33,6 +33,9 @@ Signature
 Look-alikes
   A shutdown(): a closer that goes on reading has no timeout, and acknowledges
   what comes, however late.
+  Payload written in time that only its repetitions carried beyond the timeout:
+  rst-on-dead-connection. Late payload or a late FIN that was repeated for 3 s
+  before the RST is no more than possible: the closer's host may have been down.
   An RST within the timeout: write-after-fin for payload, time-wait-missing for
   a bare FIN. A host with a shorter tcp_fin_timeout shows those instead: give
   the right --profile.
@@ -61,12 +64,15 @@ func checkLateClose(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if r.Class != reassembly.ResetPassive {
 		sure = Likely
 	}
-	what := "its own FIN"
-	if l, ok := findLatePayload(f); ok {
-		what, answer = "payload", l.Evidence
+	if unheeded(f) >= forgets {
+		sure = Possible // its host may have been down, and have come back without the socket
 	}
-	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), answer, rstEvidence(f))
-	n.Duration = answer.At - closedSince(f, s)
+	what, first := "its own FIN", answer
+	if l, ok := findLatePayload(f); ok {
+		what, first, answer = "payload", firstWritten(f, &l), l.Evidence
+	}
+	n := newFinding(f, app(f, o), sure, finEvidence(f, s), finAckEvidence(f, s), first, answer, rstEvidence(f))
+	n.Duration = first.At - closedSince(f, s)
 	n.Verdict = fmt.Sprintf("%s answered the %s's FIN with %s only after %s, when the %s's host had given the socket up (FIN_WAIT_2 lasts %s), and got an RST: its application closed too late",
 		f.Addr(o), role(f, s), what, Span(n.Duration), role(f, s), Span(int64(c.Profile.FinWait2)))
 	if n.rests(f, onClock) {

@@ -118,19 +118,18 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	case farewell(f):
 		return resetAfterFIN
 	}
-	late := r.At-closedSince(f, r.By) >= int64(c.Profile.FinWait2)
-	if l, ok := findLatePayload(f); ok {
-		switch {
-		case !l.fresh, d.HalfCloseAlive, l.taken, r.Class == reassembly.ResetActive:
-			return resetUnread // sent before the FIN, or read until it gave up
-		case late:
-			return resetLate
-		}
-		return resetWriter
-	}
+	live := r.Class == reassembly.ResetActive
+	forFIN := answersFIN(f) && !live
+	l, wrote := findLatePayload(f)
 	switch {
-	case answersFIN(f) && r.Class != reassembly.ResetActive:
-		return kindAnsweringFIN(c, f)
+	case forFIN && (!d.Ack.Add(1).Less(p.FINEnd) || wrote && l.taken && p.FINAt-l.At > patience(f)):
+		return kindAnsweringFIN(c, f) // it had taken all payload before
+	case wrote && l.fresh && !d.HalfCloseAlive && !l.taken && !live:
+		return kindWritten(c, f, &l)
+	case !live && unheeded(f) >= forgets:
+		return resetDead
+	case wrote, forFIN:
+		return resetUnread // sent before the FIN, or read until it gave up
 	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
 		return resetUnread // payload that was on its way when the application closed
 	case foreign(f):
@@ -139,16 +138,28 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 	return resetAfterFIN
 }
 
+// kindWritten tells the ways in which payload written after the FIN meets an RST.
+func kindWritten(c *Context, f *reassembly.Flow, l *latePayload) resetKind {
+	switch {
+	case firstWritten(f, l).At-closedSince(f, f.Reset.By) >= int64(c.Profile.FinWait2):
+		return resetLate
+	case unheeded(f) >= forgets:
+		return resetDead
+	}
+	return resetWriter
+}
+
 // kindAnsweringFIN tells the ways in which a FIN meets an RST.
 func kindAnsweringFIN(c *Context, f *reassembly.Flow) resetKind {
 	r := &f.Reset
 	d, p := f.Endpoint(r.By), f.Endpoint(r.By.Other())
 	closed := closedSince(f, r.By)
+	if m := lastMark(f, r.By.Other(), reassembly.DataAfterFIN); m != nil {
+		closed = max(closed, m.At) // it took that: half closed until then, it had no timeout
+	}
 	since := timeWaitSince(f, r.By)
 	again := r.InAnswerTo != p.FINRef
 	switch {
-	case d.SentAck && d.Ack.Add(1).Less(p.FINEnd):
-		return resetUnread // payload before the FIN was never acknowledged: the RST is for that
 	case p.FINAt-closed >= int64(c.Profile.FinWait2):
 		return resetLate
 	case since == 0 && !d.FINAcked:
@@ -161,7 +172,28 @@ func kindAnsweringFIN(c *Context, f *reassembly.Flow) resetKind {
 	if since != 0 && r.At-since >= int64(c.Profile.TwoMSL) {
 		return resetNone // TIME_WAIT had run out: nothing is missing
 	}
+	if unheeded(f) >= forgets {
+		return resetDead
+	}
 	return resetForgotten
+}
+
+// unheeded is for how long the peer had been repeating what the reset answers,
+// without a word from the sender of the reset: 0 where it was not repeated. A host
+// without a socket answers at once. So this one was down, or the path was.
+func unheeded(f *reassembly.Flow) int64 {
+	r := &f.Reset
+	p := f.Endpoint(r.By.Other())
+	since := int64(0)
+	switch {
+	case p.FINRepeats > 0 && r.InAnswerTo != p.FINRef && answersFIN(f):
+		since = p.FINAt
+	case p.Repeats > 0 && r.InAnswerTo == p.RepeatRef:
+		since = p.UnansweredAt
+	default:
+		return 0
+	}
+	return r.AnswerAt - max(since, r.HeardAt)
 }
 
 // timeWaitSince is when a side last entered or restarted TIME_WAIT before the
@@ -217,6 +249,15 @@ func findLatePayload(f *reassembly.Flow) (l latePayload, ok bool) {
 	l.Side = o
 	l.What = fmt.Sprintf("the %s's payload after that, %s", role(f, o), octets(l.octets))
 	return l, ok
+}
+
+// firstWritten is the first transmission of late payload of which none was taken:
+// that tells when it was written.
+func firstWritten(f *reassembly.Flow, l *latePayload) Evidence {
+	if m := firstMark(f, l.Side, reassembly.DataAfterFIN, 0); m != nil && m.At < l.At {
+		return markEvidence(m, fmt.Sprintf("the %s's payload after that", role(f, l.Side)))
+	}
+	return l.Evidence
 }
 
 // missedPayload finds such payload where the capture lacks it: the peer's FIN

@@ -23,17 +23,21 @@ func rstOnDeadConnection() Rule {
 }
 
 const rstOnDeadConnectionDoc = `What it means
-  A connection was open, nothing closed it on the wire, and the next segment
-  after a silence met an RST: whoever answered knows no such connection. The
-  sender's application gets ECONNRESET for what it had just written.
+  A connection was open, nothing closed it on the wire, or one FIN alone, and
+  the next segment after a silence met an RST: whoever answered knows no such
+  connection. The sender's application gets ECONNRESET for what it had just
+  written.
 
 Signature
   A silence of one side; a segment of the other (payload, or a keepalive probe);
   an RST in answer to it, without the ACK flag and with the sequence number that
   the segment acknowledged, as a host sends it that has no such socket.
+  After a FIN too, where the other side repeated its payload or its FIN for at
+  least 3 s before one of the repetitions met the RST: possible.
 
 Look-alikes
-  An RST by the side that had closed: write-after-fin, late-close-reset.
+  An RST by the side that had closed, at the first or second try:
+  write-after-fin, late-close-reset, time-wait-missing.
   An RST that answers a FIN: nothing is lost by it.
   An abort: it answers nothing and has the header of a live socket.
   A host that had given the connection up itself, after repeating its own
@@ -116,8 +120,12 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		who, sure = Unknown, Possible
 		why = "its host had no such socket any more, and after so short a silence that is rather because of a FIN or an RST that did not pass the tap than because the host was restarted"
 	}
+	if r.AfterFIN && !foreign(f) {
+		who = Unknown
+		why = "after its FIN either its host was down and came back without the socket, or the path was, and there was no socket any more to take what came"
+	}
 	for _, t := range idleTimers {
-		if idle >= int64(t.after) {
+		if idle >= int64(t.after) && !r.AfterFIN {
 			why += fmt.Sprintf(" (the silence was longer than the %s of %s)", Span(int64(t.after)), t.whose)
 			break
 		}
@@ -127,6 +135,8 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s's segment after %s", role(f, o), Span(idle))},
 		rstEvidence(f))
 	switch d := f.Endpoint(s); {
+	case r.AfterFIN:
+		n.lower(f, Possible, 0) // it may have closed, and its answers been lost
 	case mayHaveClosed(f, s):
 		n.lower(f, Possible, reassembly.QualityMidstream)
 	case f.Endpoint(o).Ack.Less(d.Nxt):
