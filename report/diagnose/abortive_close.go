@@ -50,8 +50,12 @@ Look-alikes
   is the same without an RST).
   An RST by a host that has no such socket: bare header, it answers a segment;
   no abort.
-  Keepalive or retransmission that gave up: probes or repetitions into silence
-  go before the RST.
+  Keepalive that gave up: the RST comes where the next probe was due
+  (keepalive-failed). After probes that were answered here it is possible, and
+  the verdict names both, for the answers may be lost behind the tap.
+  Payload repeated at least three times in vain: retransmission-timeout. After a
+  repetition or two no host gives up, but an application with a time limit may:
+  likely, and the verdict says what was not acknowledged, and for how long.
   A half-open scan, a refusal: the connection never was established.
   An RST whose time to live is not the host's: somebody else may have sent it.
 
@@ -83,16 +87,12 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		sure, at, read = Likely, m.At, "what it sent just before was lost"
 		evidence = append(evidence, markEvidence(m, "its RST, which stands beyond octets that were lost and is therefore challenged"))
 	}
-	ending := ": its application did not close with a FIN"
-	if shut := lastMark(f, s.Other(), reassembly.ZeroWindow); r.PeerShut && shut != nil {
-		sure, ending = max(sure, Likely), heldBackWords(f, shut)
-		evidence = append(evidence, markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, s.Other()))))
-	}
+	why := whyAborted(f)
 	missing, missed := unreadUnseen(f)
 	if missing {
 		read = missed
 	}
-	n := newFinding(f, app(f, s), sure, evidence...)
+	n := newFinding(f, app(f, s), max(sure, why.sure), append(evidence, why.shown...)...)
 	if missing {
 		n.lower(f, Possible, reassembly.QualityCaptureLoss|reassembly.QualityOneWay)
 	}
@@ -105,7 +105,7 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.Verdict = fmt.Sprintf("%s opened the connection and aborted it with an RST %s later, before either side had sent anything: a health check, or a scan",
 			f.Addr(s), Span(at-f.Handshake.ACK))
 	default:
-		n.say = abortWords(at, read+ending)
+		n.say = abortWords(at, read+why.words)
 	}
 	if n.rests(f, onPayload) {
 		emit(n)
@@ -136,6 +136,63 @@ func whatWasRead(f *reassembly.Flow) string {
 		return "though it had answered all that it received"
 	}
 	return "though there was nothing for it to read"
+}
+
+// cause is why a side may have aborted.
+type cause struct {
+	sure  Confidence // at most
+	words string
+	shown []Evidence
+}
+
+// whyAborted looks for what the side that aborted had been waiting for.
+func whyAborted(f *reassembly.Flow) cause {
+	s, o := f.Reset.By, f.Reset.By.Other()
+	if shut := lastMark(f, o, reassembly.ZeroWindow); f.Reset.PeerShut && shut != nil {
+		return cause{Likely, heldBackWords(f, shut), []Evidence{markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, o)))}}
+	}
+	run, _ := keepalives(f)
+	vain := probes(f, s, f.Endpoint(o).LastAt)
+	switch left := unacknowledged(f); {
+	case onProbeTimer(f, &run):
+		return afterProbe(f, Possible, run.last,
+			"in step with the probes before: its application aborted, or its host gave up because their answers did not arrive")
+	case vain.n > 0:
+		return afterProbe(f, Likely, vain.last,
+			"which had no answer yet, before the next was due: its application did not wait for that")
+	case left > 0:
+		return afterRepeats(f, left)
+	}
+	return cause{sure: Certain, words: ": its application did not close with a FIN"}
+}
+
+// afterProbe is the cause of an abort behind a keepalive probe.
+func afterProbe(f *reassembly.Flow, sure Confidence, last *reassembly.Mark, story string) cause {
+	return cause{sure, fmt.Sprintf(", %s after a keepalive probe, %s", Span(f.Reset.At-last.At), story),
+		[]Evidence{markEvidence(last, fmt.Sprintf("the %s's last keepalive probe", role(f, f.Reset.By)))}}
+}
+
+// afterRepeats is the cause of an abort behind payload that had to be repeated.
+// It is no more than likely, as some hosts give a connection up with an RST.
+func afterRepeats(f *reassembly.Flow, left uint32) cause {
+	s := f.Reset.By
+	d := f.Endpoint(s)
+	words := fmt.Sprintf(", and its own last %s, which it repeated %s, had not been acknowledged for %s: its application gave up waiting, or closed without a FIN",
+		octets(left), times(d.Repeats), Span(f.Reset.At-d.UnansweredAt))
+	return cause{Likely, words, []Evidence{
+		{Ref: d.UnansweredRef, At: d.UnansweredAt, Side: s, What: fmt.Sprintf("the %s's payload", role(f, s))},
+		{Ref: d.RepeatRef, At: d.RepeatAt, Side: s, What: "that payload again"}}}
+}
+
+// unacknowledged is how many octets of its own the side that aborted had repeated
+// in vain for longer than an acknowledgement takes. What it did not repeat was
+// acknowledged, whether that passed the tap or not.
+func unacknowledged(f *reassembly.Flow) uint32 {
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
+	if n := d.Nxt.Sub(p.Ack); p.SentAck && d.Repeats > 0 && n > 0 && f.Reset.At-d.UnansweredAt > patience(f) {
+		return uint32(n)
+	}
+	return 0
 }
 
 // heldBackWords says that a closed window of the peer may have kept a FIN from being

@@ -24,12 +24,17 @@ const keepaliveFailedDoc = `What it means
 
 Signature
   Probes (the number before SND.NXT, at most one octet) with no answer of any
-  kind, then an RST by the side that probed.
+  kind, then an RST by the side that probed, not before its next probe was due.
+  Where the answers passed the tap they may be lost behind it: likely or
+  possible where the probes came faster than the first of them after the last
+  use, as they do only without an answer, and the RST after the same interval.
 
 Look-alikes
   Probes into a closed window: they are answered, or the gaps grow.
   A probe that meets an RST of the peer: rst-on-dead-connection.
-  An application that aborts: no probes go before (abortive-close).
+  An application that aborts: no probes go before, or the next was not yet due
+  (abortive-close). Where the probes were answered and came as rarely as the
+  first, an RST at their interval may be either: abortive-close, possible.
   Payload repeated in vain: retransmission-timeout.
 
 What it usually is
@@ -50,21 +55,26 @@ func checkKeepalive(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	r := &f.Reset
 	s, o := r.By, r.By.Other()
-	p := f.Endpoint(o)
-	run := probes(f, s, p.LastAt)
-	sure := Certain
-	switch run.n {
-	case 1:
+	run := probes(f, s, f.Endpoint(o).LastAt)
+	sure, rests, why := Certain, onSilence, "a host that is gone and a path that drops look the same from here"
+	if run.n == 0 {
+		run, _ = keepalives(f)
+		sure, rests = Likely, onClock
+		why = fmt.Sprintf("the answers passed here and cannot have arrived, as it probed again after %s each time", Span(run.lastGap))
+	}
+	switch {
+	case run.n == 1, run.early(r.At):
 		sure = Possible // an application may have aborted in the meantime
-	case 2:
+		why += "; or its application aborted"
+	case run.n == 2:
 		sure = Likely
 	}
 	n := newFinding(f, Unknown, sure, markEvidence(run.first, fmt.Sprintf("the %s probes", role(f, s))),
 		markEvidence(run.last, fmt.Sprintf("the last of %d probes", run.n)), rstEvidence(f))
 	n.Duration = r.At - run.first.At
-	n.Verdict = fmt.Sprintf("%s probed %s in vain within %s and gave up with an RST: a host that is gone and a path that drops look the same from here",
-		f.Addr(s), times(uint32(run.n)), Span(n.Duration))
-	if n.rests(f, onSilence) {
+	n.Verdict = fmt.Sprintf("%s probed %s in vain within %s and gave up with an RST: %s",
+		f.Addr(s), times(uint32(run.n)), Span(n.Duration), why)
+	if n.rests(f, rests) {
 		emit(n)
 	}
 }

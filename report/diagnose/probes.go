@@ -13,6 +13,71 @@ type probeRun struct {
 	firstGap, lastGap int64            // between the first two, and the last two, ns
 }
 
+// regular reports probes that were equally far apart: their gap is the interval
+// of keepalive. Those of a closed window come ever more seldom, and after two of
+// them a third may be missing here.
+func (r *probeRun) regular() bool { return r.n >= 3 && r.inStep(r.firstGap) }
+
+// inStep reports that a span is as long as the last gap, as far as timers go:
+// those of Linux may be late by an eighth of a long span (kernel/time/timer.c).
+func (r *probeRun) inStep(span int64) bool {
+	const slack = 50e6
+	return max(span-r.lastGap, r.lastGap-span) <= r.lastGap/8+slack
+}
+
+// early reports an instant before the next probe was due. A host that gives its
+// peer up resets the connection when that is due, and not before (Linux,
+// tcp_keepalive_timer in net/ipv4/tcp_timer.c).
+func (r *probeRun) early(at int64) bool {
+	return r.n >= 2 && at < r.last.At+r.lastGap && !r.inStep(at-r.last.At)
+}
+
+// keepalives is the run of probes by the side that reset the connection since
+// that was last used for anything else, and how long it had been idle before.
+func keepalives(f *reassembly.Flow) (run probeRun, idle int64) {
+	s := f.Reset.By
+	since, _, _ := lastUse(f, s, f.Reset.At)
+	since = max(since, f.Start, f.Endpoint(s.Other()).FINAt)
+	if run = probes(f, s, since); run.n > 0 {
+		idle = run.first.At - since
+	}
+	return run, idle
+}
+
+// probedInVain reports an RST by a host whose keepalive probes got no answer.
+func probedInVain(f *reassembly.Flow) bool {
+	r := &f.Reset
+	if vain := probes(f, r.By, f.Endpoint(r.By.Other()).LastAt); vain.n > 0 {
+		return !vain.regular() || !vain.early(r.At)
+	}
+	run, idle := keepalives(f)
+	return answersLost(f, &run, idle)
+}
+
+// answersLost reports an RST where the next probe was due, after probes whose
+// answers passed the tap and cannot have arrived: after one that does, the next
+// probe waits as long as the first had (RFC 9293 §3.8.4).
+func answersLost(f *reassembly.Flow, run *probeRun, idle int64) bool {
+	return run.regular() && run.lastGap < idle*3/4 && run.inStep(f.Reset.At-run.last.At) && ofItself(f)
+}
+
+// onProbeTimer reports an RST at a time at which its host's next keepalive probe
+// may have been due, even if one of them is missing here.
+func onProbeTimer(f *reassembly.Flow, run *probeRun) bool {
+	if run.n < 2 {
+		return false
+	}
+	span := f.Reset.At - run.last.At
+	return (run.inStep(span) || run.inStep(span/2) || run.inStep(span*2)) && ofItself(f)
+}
+
+// ofItself reports an RST of a live socket that answers nothing, and that no
+// closed window may explain.
+func ofItself(f *reassembly.Flow) bool {
+	r := &f.Reset
+	return r.HasACK && r.InAnswerTo == 0 && !r.PeerShut
+}
+
 // probes is the run of probes of a side after an instant.
 func probes(f *reassembly.Flow, s tcp.Side, after int64) (r probeRun) {
 	for i := range f.Marks {

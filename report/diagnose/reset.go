@@ -22,7 +22,7 @@ const (
 	resetAfterFIN                   // by the side that had sent its FIN, for no visible reason
 	resetForged                     // somebody else sent it
 	resetDead                       // the host no longer knew the connection
-	resetProbed                     // the sender's keepalive probes stayed unanswered
+	resetProbed                     // the sender's keepalive probes got no answer
 	resetGaveUp                     // the sender's payload stayed unacknowledged
 )
 
@@ -76,11 +76,10 @@ func answerUnseen(f *reassembly.Flow) uint32 {
 
 // kindStalled is kindOfReset for an RST by the side that had got no answer.
 func kindStalled(f *reassembly.Flow) resetKind {
-	r := &f.Reset
 	switch {
-	case r.TTL != 0 && foreign(f):
+	case foreign(f):
 		return resetForged
-	case probes(f, r.By, f.Endpoint(r.By.Other()).LastAt).n > 0:
+	case probedInVain(f):
 		return resetProbed
 	}
 	return resetGaveUp
@@ -335,13 +334,11 @@ func foreign(f *reassembly.Flow) bool {
 }
 
 // stalled reports an RST after a silence of the peer that its sender had been
-// probing or repeating into: the host gave up, nobody aborted.
+// probing or repeating into: the host gave up, nobody aborted. No host gives up
+// after a repetition or two, but an application may.
 func stalled(f *reassembly.Flow) bool {
 	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
-	if probes(f, f.Reset.By, p.LastAt).n > 0 {
-		return true
-	}
-	return d.Retransmits > 0 && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)
+	return probedInVain(f) || d.Repeats >= gaveUpRepeats && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)
 }
 
 // sureOfAbort is how sure it is that an RST was an abort by a live socket: by

@@ -178,13 +178,21 @@ func leftUnread(f *reassembly.Flow) (story string, sure Confidence, mild bool) {
 		return "opened the connection and aborted it with an RST %s after the %s's first %s, without a word of its own: a health check, or a scan", Possible, true
 	case late:
 		// There was time to read it all, and the last answer is never answered.
-		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread", Possible, false
+		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread" + orKeepalive(f), Possible, false
 	case asked(f):
 		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: it closed with payload unread, or aborted (SO_LINGER 0)", Likely, false
 	case toldAll(f):
 		return "aborted the connection %s after the %s's last %s and its FIN, when nothing more was to come: SO_LINGER 0, as of a health check, or a close with payload unread", Possible, true
 	}
 	return "aborted the connection %s after the %s's last %s: SO_LINGER 0, or a close with payload unread", Possible, false
+}
+
+// orKeepalive names keepalive where the RST came when a probe was due.
+func orKeepalive(f *reassembly.Flow) string {
+	if run, _ := keepalives(f); onProbeTimer(f, &run) {
+		return ", or keepalive that gave up because the answers to its probes did not arrive"
+	}
+	return ""
 }
 
 // onItsWay reports that payload had just passed, when the RST did, that the
