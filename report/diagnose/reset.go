@@ -285,7 +285,7 @@ const alert = 96
 func farewell(f *reassembly.Flow) bool {
 	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
 	return p.FIN > 0 && p.DataAfterPeerFIN <= 1 && p.LastData > d.FINAt && p.LastDataLen <= alert &&
-		f.Reset.At-d.FINAt <= 5*patience(f)
+		f.Reset.At-d.FINAt <= 5*crossing(f)
 }
 
 // answersFIN reports whether the reset answers the peer's FIN or a repetition.

@@ -199,7 +199,7 @@ func orKeepalive(f *reassembly.Flow) string {
 // sender of the RST had not received.
 func onItsWay(f *reassembly.Flow) bool {
 	r := &f.Reset
-	return r.Unacked > 0 && r.At-f.Endpoint(r.By.Other()).LastData <= patience(f)
+	return r.Unacked > 0 && r.At-f.Endpoint(r.By.Other()).LastData <= crossing(f)
 }
 
 // interrupted reports that the peer was still sending: payload of some size
@@ -207,7 +207,7 @@ func onItsWay(f *reassembly.Flow) bool {
 func interrupted(f *reassembly.Flow) bool {
 	p := f.Endpoint(f.Reset.By.Other())
 	after := p.LastData - f.Reset.At
-	return after > 0 && after <= patience(f) && p.LastDataLen > alert
+	return after > 0 && after <= crossing(f) && p.LastDataLen > alert
 }
 
 // greetedOnly reports a client that reset the connection right after the server's

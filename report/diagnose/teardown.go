@@ -47,9 +47,28 @@ func closedSince(f *reassembly.Flow, s tcp.Side) int64 {
 }
 
 // patience is how long an answer may take before its absence means anything,
-// ns: twice the path, and the receiver's delayed acknowledgement (RFC 9293
-// §3.8.6.3 allows 500 ms, Linux takes up to 200).
+// ns: what crosses takes, and where no round trip is known at least the second
+// that TCP assumes then (RFC 6298 §2.1). The acknowledgement of a FIN tells more,
+// but the time from the tap to its sender and back, which is a part of the way.
 func patience(f *reassembly.Flow) int64 {
+	const assumed = 1e9
+	if f.RTT != 0 {
+		return crossing(f)
+	}
+	rtt := int64(0)
+	for i := range f.Ends {
+		d := &f.Ends[i]
+		if took := d.FINAckAt - d.FINAt; d.FINAcked && d.FINRepeats == 0 && 0 < took && took < assumed {
+			rtt += took
+		}
+	}
+	return max(2*rtt, assumed)
+}
+
+// crossing is for how long two segments are known to cross, ns: twice the path, and
+// the receiver's delayed acknowledgement (RFC 9293 §3.8.6.3 allows 500 ms, Linux
+// takes up to 200).
+func crossing(f *reassembly.Flow) int64 {
 	const delayedACK = 200e6
 	return max(2*f.RTT, delayedACK)
 }
