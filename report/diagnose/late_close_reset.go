@@ -34,8 +34,9 @@ Look-alikes
   A shutdown(): a closer that goes on reading has no timeout, and acknowledges
   what comes, however late.
   Payload written in time that only its repetitions carried beyond the timeout:
-  rst-on-dead-connection. Late payload or a late FIN that was repeated for 3 s
-  before the RST is no more than possible: the closer's host may have been down.
+  rst-on-dead-connection. Late payload or a late FIN that was repeated three
+  times, or for 3 s, before the RST is no more than possible: the closer's host
+  may have been down.
   An RST within the timeout: write-after-fin for payload, time-wait-missing for
   a bare FIN. A host with a shorter tcp_fin_timeout shows those instead: give
   the right --profile.
@@ -64,7 +65,7 @@ func checkLateClose(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if r.Class != reassembly.ResetPassive {
 		sure = Likely
 	}
-	if unheeded(f) >= forgets {
+	if unheeded(f) {
 		sure = Possible // its host may have been down, and have come back without the socket
 	}
 	what, first := "its own FIN", answer

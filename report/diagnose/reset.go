@@ -125,7 +125,7 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 		return kindAnsweringFIN(c, f) // it had taken all payload before
 	case wrote && l.fresh && !d.HalfCloseAlive && !l.taken && !live:
 		return kindWritten(c, f, &l)
-	case !live && unheeded(f) >= forgets:
+	case !live && unheeded(f):
 		return resetDead
 	case wrote, forFIN:
 		return resetUnread // sent before the FIN, or read until it gave up
@@ -142,7 +142,7 @@ func kindWritten(c *Context, f *reassembly.Flow, l *latePayload) resetKind {
 	switch {
 	case firstWritten(f, l).At-closedSince(f, f.Reset.By) >= int64(c.Profile.FinWait2):
 		return resetLate
-	case unheeded(f) >= forgets:
+	case unheeded(f):
 		return resetDead
 	}
 	return resetWriter
@@ -171,28 +171,29 @@ func kindAnsweringFIN(c *Context, f *reassembly.Flow) resetKind {
 	if since != 0 && r.At-since >= int64(c.Profile.TwoMSL) {
 		return resetNone // TIME_WAIT had run out: nothing is missing
 	}
-	if unheeded(f) >= forgets {
+	if unheeded(f) {
 		return resetDead
 	}
 	return resetForgotten
 }
 
-// unheeded is for how long the peer had been repeating what the reset answers,
-// without a word from the sender of the reset: 0 where it was not repeated. A host
-// without a socket answers at once. So this one was down, or the path was.
-func unheeded(f *reassembly.Flow) int64 {
+// unheeded reports that the peer had been repeating what the reset answers, again
+// and again, without a word from the sender of the reset, and that this had been
+// silent for long enough to have been restarted. A host without a socket answers at
+// once: it was down, or the path was.
+func unheeded(f *reassembly.Flow) bool {
 	r := &f.Reset
-	p := f.Endpoint(r.By.Other())
-	since := int64(0)
+	o := r.By.Other()
+	p := f.Endpoint(o)
+	since, repeats := int64(0), uint32(0)
 	switch {
 	case p.FINRepeats > 0 && r.InAnswerTo != p.FINRef && answersFIN(f):
-		since = p.FINAt
+		since, repeats = p.FINAt, countMarks(f, o, reassembly.FINAgain, r.HeardAt)
 	case p.Repeats > 0 && r.InAnswerTo == p.RepeatRef:
-		since = p.UnansweredAt
-	default:
-		return 0
+		since, repeats = p.UnansweredAt, p.Repeats
 	}
-	return r.AnswerAt - max(since, r.HeardAt)
+	vain := repeats >= gaveUpRepeats || repeats > 0 && r.AnswerAt-max(since, r.HeardAt) >= forgets
+	return vain && r.AnswerAt-r.HeardAt >= forgets
 }
 
 // timeWaitSince is when a side last entered or restarted TIME_WAIT before the

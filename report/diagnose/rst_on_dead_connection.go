@@ -32,8 +32,8 @@ Signature
   A silence of one side; a segment of the other (payload, or a keepalive probe);
   an RST in answer to it, without the ACK flag and with the sequence number that
   the segment acknowledged, as a host sends it that has no such socket.
-  After a FIN too, where the other side repeated its payload or its FIN for at
-  least 3 s before one of the repetitions met the RST: possible.
+  After a FIN too, where the other side repeated its payload or its FIN at least
+  three times, or for 3 s, before a repetition met the RST: possible.
 
 Look-alikes
   An RST by the side that had closed, at the first or second try:

@@ -32,6 +32,8 @@ Signature
 
 Look-alikes
   The same after the FIN_WAIT_2 timeout: late-close-reset.
+  A FIN that was repeated in vain three times, or for 3 s, before the RST: the
+  closer's host may have been down, rst-on-dead-connection.
   An RST with the header of a live socket: the closer's application aborted,
   rst-after-fin.
   A FIN that carried payload: write-after-fin.
