@@ -163,11 +163,13 @@ func (r *Reset) leaves(d, p *end, s *tcp.Segment) {
 	if p.has(sentFIN) && end == p.finEnd {
 		end--
 	}
-	switch left := end.Sub(ack); {
-	case left <= 0:
-		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
-	case r.HasACK:
+	left := end.Sub(ack)
+	if left > 0 && r.HasACK {
 		r.Unacked = uint32(left)
+	}
+	// One that never answered anything leaves what it acknowledged unanswered, too.
+	if left <= 0 || d.dataAt == 0 && p.has(hasISN) && p.iss.Add(1).Less(ack) {
+		r.UnreadAt, r.UnreadRef = p.dataAt, p.dataRef
 	}
 }
 
