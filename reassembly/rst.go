@@ -142,7 +142,7 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	if passive && peer.ref != 0 && s.At-peer.at <= max(2*e.rtt, 500e6) {
 		r.InAnswerTo, r.AnswerAt = peer.ref, peer.at
 	}
-	r.Shut, r.PeerShut = d.has(inZeroWindow) && s.Window == 0, p.has(inZeroWindow)
+	r.Shut, r.PeerShut = d.has(inZeroWindow), p.has(inZeroWindow)
 	r.leaves(d, p, s)
 	if ahead := s.Ack.Sub(p.nxt); r.HasACK && p.has(hasSeq) && ahead > 0 && ahead <= p.unseenLimit(d) {
 		r.AckedUnseen = uint32(ahead)

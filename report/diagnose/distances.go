@@ -116,11 +116,11 @@ func (p *Patterns) Settle(d *Finding) bool {
 
 // from blames a device before the host at c for an RST.
 func (d *Finding) from(c *distance, ttl uint8) {
-	sure, who := Likely, "something in front of the host sent it"
-	if d.Rule == "connection-refused" && !c.refuses(c.lo) {
-		sure, who = Possible, "something on the path may have sent it, or the host itself if it hands those on to others"
+	d.Confidence = max(d.Confidence, Likely)
+	who := "something on the path may have sent it, or the host itself if it hands those on to others"
+	if d.Rule != "connection-refused" || c.refuses(c.lo) {
+		d.Who, who = Middlebox, "something in front of the host sent it"
 	}
-	d.Who, d.Confidence = Middlebox, max(d.Confidence, sure)
 	if d.Verdict != "" {
 		d.Verdict = fmt.Sprintf("%s; the RST's time to live is %d and that of the host's other segments %d, so %s",
 			strings.TrimSuffix(d.Verdict, "."), ttl, c.lo, who)

@@ -123,7 +123,7 @@ func checkUnanswered(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Findi
 		since = closedSince(f, s)
 	}
 	replaced := replacedBy(f, o)
-	if replaced != nil && p.LastAt-since-c.Leaps.within(since, p.LastAt) >= unansweredCertain {
+	if replaced != nil && p.LastAt < replaced.At && p.LastAt-since-c.Leaps.within(since, p.LastAt) >= unansweredCertain {
 		until, replaced = p.LastAt, nil // so long it lived, by its own word
 	}
 	span := until - since - c.Leaps.within(since, until)
@@ -175,8 +175,8 @@ func weakenUnanswered(f *reassembly.Flow, s tcp.Side, span int64, unseen, inferr
 		n.lower(f, Possible, 0)
 	case mayHaveClosed(f, o):
 		n.lower(f, Possible, reassembly.QualityMidstream)
-	case inferred:
-		n.lower(f, Likely, 0)
+	case inferred, restarted(f, o):
+		n.lower(f, Likely, 0) // the latter's host had no such socket any more when it opened another connection
 	}
 }
 

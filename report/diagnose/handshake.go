@@ -20,15 +20,19 @@ func synACKEvidence(f *reassembly.Flow, what string) Evidence {
 	return Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: what}
 }
 
-// lostSYNACK is a SYN-ACK that passed the tap and did not reach the client,
-// which sent its SYN again: the step that took its arrival back, or nil. A SYN
-// that crossed the SYN-ACK on its way takes nothing back.
-func lostSYNACK(f *reassembly.Flow) *reassembly.Step {
+// lostSYNACK is the client's SYN again that shows that a SYN-ACK which had passed
+// the tap did not reach it, or nil: its arrival was taken back then, or when the
+// server had repeated it. A SYN that crossed the SYN-ACK on its way takes nothing
+// back.
+func lostSYNACK(f *reassembly.Flow) *reassembly.Mark {
 	for i := range f.Steps {
 		st := &f.Steps[i]
-		if st.Side == f.Client && st.On == fsm.Revise && st.From == fsm.Established && st.To == fsm.SynSent &&
-			st.Packet.From == f.Client && st.Packet.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN {
-			return st
+		if st.Side != f.Client || st.On != fsm.Revise || st.From != fsm.Established || st.To != fsm.SynSent ||
+			st.Packet.Flags&(tcp.SYN|tcp.RST) != tcp.SYN {
+			continue
+		}
+		if m := firstMark(f, f.Client, reassembly.SYNAgain, st.At); m != nil {
+			return m
 		}
 	}
 	return nil

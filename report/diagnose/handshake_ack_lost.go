@@ -75,10 +75,9 @@ func checkHandshakeACK(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	checkUnseenACK(f, emit)
 }
 
-// sureOfACKLoss grades by how long after the acknowledgement the SYN-ACK came
-// again, and by what followed: until the server has shown that it took the next
-// one, a full accept queue looks alike, and so does a listener that waits for
-// data, after more than the first wait of a SYN-ACK (1 s, RFC 6298 §2).
+// sureOfACKLoss grades by how soon after the acknowledgement the SYN-ACK came
+// again, and by what followed. It is likely at most: a listener whose accept queue
+// is full for a moment, or that waits for data, shows the same packets.
 func sureOfACKLoss(f *reassembly.Flow, gap int64) Confidence {
 	var taken *reassembly.Step
 	for i := range f.Steps {
@@ -86,14 +85,10 @@ func sureOfACKLoss(f *reassembly.Flow, gap int64) Confidence {
 			taken = st
 		}
 	}
-	switch sure := sureOfLoss(f, gap); {
-	case f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed, nearServer(f):
+	if f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed || nearServer(f) {
 		return Possible // the last: it hardly was lost so close to the listener
-	case gap > 1500e6:
-		return max(sure, Likely)
-	default:
-		return sure
 	}
+	return max(sureOfLoss(f, gap), Likely)
 }
 
 // checkUnseenACK asks whether the acknowledgement was lost before the tap: the

@@ -102,7 +102,7 @@ func (c *Context) prepare(rules []Rule) {
 
 // take keeps a finding of the rule that is running.
 func (c *Context) take(d Finding) {
-	d.Rule = c.judging.ID
+	d.Rule, d.Duration = c.judging.ID, max(d.Duration, 0) // a clock may have stepped back
 	if d.Severity == 0 {
 		d.Severity = c.judging.Severity
 	}

@@ -116,6 +116,8 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 		return resetNone // when it closed is not known
 	case farewell(f):
 		return resetAfterFIN
+	case restarted(f, r.By) && r.Class == reassembly.ResetPassive:
+		return resetNone // it answers the acknowledgement that its new SYN drew
 	}
 	live := r.Class == reassembly.ResetActive
 	forFIN := answersFIN(f) && !live

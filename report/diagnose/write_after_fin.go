@@ -94,14 +94,15 @@ const (
 // side sends is more of the same, ns.
 const stillSending = 3e9
 
-// breath is within what the FIN behind a goodbye is sent, ns.
-const breath = 50e6
+// breath is within what the FIN behind a goodbye is sent, ns: the application
+// writes it and closes. Who waits, if only for a moment, wanted an answer.
+const breath = 2e6
 
 // wroteLate tells what late payload was.
 func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 	s, o := f.Reset.By, f.Reset.By.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
-	before, from := p.LastData, l.At
+	before, from, closed := p.LastData, l.At, closedSince(f, s)
 	if p.DataAfterPeerFIN > 0 {
 		before = p.DataBeforePeerFIN
 	}
@@ -113,9 +114,9 @@ func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 	asked := d.LastData // 0 where it never did
 	if s != f.Client {
 		switch {
-		case atOnce && from-d.FINAt < stillSending:
+		case atOnce && from-closed < stillSending:
 			return lateWord
-		case before > asked && from-before < stillSending:
+		case before > asked && (from-before < stillSending || p.Retransmits > 0):
 			return lateRest
 		}
 		return lateNews
@@ -127,14 +128,21 @@ func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 	switch {
 	case mute && atOnce:
 		return lateWord
-	case d.LastData > before && d.FINAt-d.LastData < breath && d.LastDataLen <= alert && l.octets <= alert && p.DataAfterPeerFIN <= 1:
+	case d.LastData > before && l.octets <= alert && p.DataAfterPeerFIN <= 1 && saidGoodbye(f, s, before):
 		return lateBye
 	case mute, d.LastData > before:
 		return lateAnswer
-	case from-d.FINAt < stillSending, before != 0 && asked != 0 && from-before <= before-asked:
+	case from-closed < stillSending, before != 0 && asked != 0 && from-before <= before-asked:
 		return lateRest
 	}
 	return lateNews
+}
+
+// saidGoodbye reports that a side whose peer last sent payload at a time, 0 for
+// never, left with a few octets more, and in the same breath.
+func saidGoodbye(f *reassembly.Flow, s tcp.Side, answered int64) bool {
+	d := f.Endpoint(s)
+	return answered != 0 && d.LastDataLen <= alert && d.FINAt-d.LastData < breath
 }
 
 // opened is when the server had opened its side, or when the flow began; 0
@@ -168,7 +176,7 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	switch {
 	case was == lateNews && o == f.Client:
 		who = o
-		if l.At-f.Endpoint(s).FINAt >= stillSending {
+		if l.At-closedSince(f, s) >= stillSending {
 			on = onPackets // nothing that is missing could make it more of the same
 		}
 	case was == lateNews:
@@ -210,7 +218,7 @@ func (w lateWrite) severity(ofClient bool) Severity {
 func (w lateWrite) words(f *reassembly.Flow, l *latePayload) string {
 	s, o := f.Reset.By, f.Reset.By.Other()
 	d, p := f.Endpoint(s), f.Endpoint(o)
-	what, after := octets(l.octets), Span(l.At-d.FINAt)
+	what, after := octets(l.octets), Span(l.At-closedSince(f, s))
 	switch {
 	case w == lateWord && s == f.Client:
 		return fmt.Sprintf("%s closed %s after it had opened the connection, having sent nothing: a port check; the server's first payload, %s, came %s later and met an RST",
@@ -224,6 +232,9 @@ func (w lateWrite) words(f *reassembly.Flow, l *latePayload) string {
 	case w == lateAnswer && d.LastDataRef == 0:
 		return fmt.Sprintf("%s stopped waiting %s after it had opened the connection, having sent nothing: the server's first payload, %s, came %s later and met an RST",
 			f.Addr(s), Span(d.FINAt-opened(f)), what, after)
+	case w == lateAnswer && d.FINAt == d.LastData:
+		return fmt.Sprintf("%s closed with its last payload, without waiting; the answer, %s, came %s later and met an RST",
+			f.Addr(s), what, Span(l.At-d.LastData))
 	case w == lateAnswer:
 		return fmt.Sprintf("%s stopped waiting %s after its last payload; the answer, %s, came %s after that payload and met an RST",
 			f.Addr(s), Span(d.FINAt-d.LastData), what, Span(l.At-d.LastData))
@@ -239,13 +250,19 @@ func (w lateWrite) words(f *reassembly.Flow, l *latePayload) string {
 		f.Addr(o), what, after, role(f, s))
 }
 
+// delaysACK is for how long a host may wait with the acknowledgement of a FIN, ns,
+// so that payload is the first to bring it (Linux: 40 ms, TCP_DELACK_MIN).
+const delaysACK = 100e6
+
 // mayBeRepeated reports that payload towards side s, whose FIN it is the first to
-// acknowledge, may have been sent before that FIN and been lost: a timer has had
-// the time to repeat it once, and not so long that it would have done so again.
+// acknowledge although a bare acknowledgement was due before, may have been sent
+// before that FIN and been lost: a timer has had the time to repeat it once, and
+// not so long that it would have done so again.
 func mayBeRepeated(f *reassembly.Flow, s tcp.Side, at int64) bool {
 	p := f.Endpoint(s.Other())
 	spoke := max(p.DataBeforePeerFIN, f.Handshake.ACK, f.Handshake.SYNACK)
-	return onlyAcked(f, s) && at-f.Endpoint(s).FINAt < stillSending && at-spoke >= patience(f)
+	since := at - closedSince(f, s)
+	return onlyAcked(f, s) && since > delaysACK && since < stillSending && at-spoke >= patience(f)
 }
 
 // onlyAcked reports that a side's FIN was first acknowledged by payload itself:

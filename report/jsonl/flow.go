@@ -176,7 +176,7 @@ func (b line) timeWait(w *reassembly.TimeWait, client tcp.Side, c *clock) line {
 	b = b.time(`","entered":`, c, w.Entered).time(`,"expires":`, c, w.Expires)
 	b = b.num(`,"restarts":`, uint64(w.Restarts)).raw(`,"ended_by":"`).raw(w.EndedBy.String()).raw(`"`)
 	if w.EndedBy == reassembly.TimeWaitReuse {
-		b = b.int(`,"reused_after_ns":`, w.EndedAt-w.Entered)
+		b = b.int(`,"reused_after_ns":`, max(w.EndedAt-w.Entered, 0))
 	}
 	return b.raw("},")
 }

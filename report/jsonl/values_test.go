@@ -64,7 +64,7 @@ func plain(f *reassembly.Flow) Flow {
 		tw := TimeWait{Endpoint: endpoint(w.Side, f.Client), Entered: Time(w.Entered), Expires: Time(w.Expires),
 			Restarts: w.Restarts, EndedBy: w.EndedBy.String()}
 		if w.EndedBy == reassembly.TimeWaitReuse {
-			d := w.EndedAt - w.Entered
+			d := max(w.EndedAt-w.Entered, 0)
 			tw.ReusedAfter = &d
 		}
 		out.TimeWait = append(out.TimeWait, tw)
