@@ -22,13 +22,19 @@ func (t *Table) quote(i uint32, s *tcp.Segment) {
 	}
 	t.n.Quotes++
 	t.mark(e, ICMPError, s)
-	if x := t.extra(e); x.icmp == 0 {
+	if x := t.extra(e); x.icmp == 0 || hardError(s.Tuple.Is4(), s.ICMPType, s.ICMPCode) && d.wentOn(t.icmps.get(x.icmp), s.Tuple.Is4()) {
 		*made(&t.icmps, &x.icmp) = icmpError{s.At, s.Ref, s.Reporter, s.ICMPType, s.ICMPCode}
 	}
 	if d.state == fsm.SynSent && hardError(s.Tuple.Is4(), s.ICMPType, s.ICMPCode) {
 		t.move(e, s.From, fsm.RecvICMP, fsm.Presumed, s)
 		t.settle(i, e)
 	}
+}
+
+// wentOn reports that an earlier ICMP error did not end an attempt to connect: it
+// is none at which that ends, or the SYN has come again since.
+func (d *end) wentOn(was *icmpError, is4 bool) bool {
+	return !hardError(is4, was.kind, was.code) || !unreachable(is4, was.kind) && d.state == fsm.SynSent && d.lastAt > was.at
 }
 
 // sent reports that a side may have sent a segment that began at seq: its SYN
@@ -49,12 +55,12 @@ func (e *entry) sent(side tcp.Side, seq tcp.Seq) bool {
 // which the client gives up where it answers the SYN. Not all hosts do at others
 // than "destination unreachable": one that goes on did not.
 func (f *Flow) EndsByICMP() bool {
-	h, unreachable := &f.Handshake, uint8(1)
-	if f.Tuple.Is4() {
-		unreachable = 3
-	}
-	return h.ICMPRef != 0 && hardError(f.Tuple.Is4(), h.ICMPType, h.ICMPCode) && (h.ICMPType == unreachable || h.LastSYN <= h.ICMP)
+	h, is4 := &f.Handshake, f.Tuple.Is4()
+	return h.ICMPRef != 0 && hardError(is4, h.ICMPType, h.ICMPCode) && (unreachable(is4, h.ICMPType) || h.LastSYN <= h.ICMP)
 }
+
+// unreachable reports the type of ICMP's "destination unreachable".
+func unreachable(is4 bool, kind uint8) bool { return is4 && kind == 3 || !is4 && kind == 1 }
 
 // hardError reports an ICMP error at which an attempt to connect ends. RFC 1122
 // §4.2.3.9 means "destination unreachable", but for "fragmentation needed" (a

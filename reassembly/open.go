@@ -334,10 +334,10 @@ func (t *Table) reachesAgain(e *entry, s *tcp.Segment) {
 	p := e.end(side)
 	switch {
 	case p.has(presumedSYNACK):
-		if r := t.latest(e, side, fsm.RecvSYNACK); e.end(s.From).syn > 2 && r != nil && s.At-r.at > t.patience(e) {
+		if r := t.latest(e, side, fsm.RecvSYNACK); t.side(e, s.From).retransmits > 1 && r != nil && s.At-r.at > t.patience(e) {
 			t.retract(e, side, fsm.RecvSYNACK, s)
 		}
-	case p.state == fsm.SynSent && p.syn > 1 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt):
+	case p.state == fsm.SynSent && t.side(e, side).retransmits > 0 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt):
 		t.move(e, side, fsm.RecvSYNACK, fsm.Presumed, s)
 	}
 }

@@ -199,11 +199,21 @@ func (t *Table) suspects(e *entry, s *tcp.Segment) {
 	x := t.resetsOf(t.extra(e))
 	if x.suspect.Ref == 0 && x.denied.Ref == 0 {
 		x.suspect, x.suspectTS = t.describeRST(e, s), d.tsval
-		if s.Options&tcp.OptTimestamps != 0 {
+		// An RST that somebody else made up may have any timestamp.
+		if ahead := int32(s.TSVal - d.tsval); s.Options&tcp.OptTimestamps != 0 && ahead >= 0 && int64(ahead) <= (s.At-x.suspect.HeardAt)/1e6+fastTicks {
 			x.suspectTS = s.TSVal
 		}
 	}
 }
+
+const (
+	// fastTicks is how much further than by one tick in a millisecond a host's
+	// timestamps may have gone between two segments.
+	fastTicks = 100
+	// latestOvertaken is how long after an RST what was sent before it may arrive,
+	// ns.
+	latestOvertaken = 10e9
+)
 
 // disowns notes that the named sender of an RST goes on after it: later than
 // anything that was in flight, and than what its timestamps say was sent before.
@@ -222,7 +232,7 @@ func (t *Table) disowns(e *entry, s *tcp.Segment) {
 // overtook reports that the suspect RST was sent after segment s of the same
 // sender d, by their timestamps: s took longer.
 func (x *resets) overtook(d *end, s *tcp.Segment) bool {
-	return d.has(hasTS) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-x.suspectTS) <= 0
+	return d.has(hasTS) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-x.suspectTS) <= 0 && s.At-x.suspect.At < latestOvertaken
 }
 
 func (t *Table) deny(x *resets, s *tcp.Segment) {

@@ -185,11 +185,11 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 }
 
 // awaited reports that the peer, which has room, has yet to acknowledge the last
-// octet of s: then it is no probe, which is sent with nothing outstanding (RFC
+// octet of s, and nothing that a host would repeat before it: then it is no probe, which is sent with nothing outstanding (RFC
 // 9293 §3.8.4) or against a closed window, but payload again.
 func awaited(e *entry, s *tcp.Segment) bool {
-	p := e.end(s.From.Other())
-	return p.has(hasAck) && p.ack.LessEq(s.Seq) && !p.has(inZeroWindow)
+	d, p := e.end(s.From), e.end(s.From.Other())
+	return p.has(hasAck) && !p.has(inZeroWindow) && (p.ack == s.Seq || d.dataLen == 1 && p.ack.Less(s.Seq))
 }
 
 // probe notes a segment at SND.NXT-1 with at most one octet.

@@ -42,7 +42,8 @@ func (p *pauses) remark(r *Report) {
 type leaps struct {
 	last   int64   // time of the latest segment
 	before int64   // that of the one before the silence that is looked into; 0 for none
-	until  int64   // for how long it is
+	after  int64   // that of the first one behind it
+	until  int64   // for how long it is looked into
 	votes  int     // hosts that have shown it
 	length int64   // how much less than the silence lasted passed for them, at most
 	voter  address // the first of them
@@ -76,7 +77,7 @@ const (
 // leapt, once two hosts have shown it, and since when.
 func (l *leaps) see(s *tcp.Segment, hash uint64) (before int64, leapt bool) {
 	if l.last != 0 && s.At-l.last >= leastLeap {
-		l.before, l.until, l.votes, l.length = l.last, s.At+leapLook, 0, 0
+		l.before, l.after, l.until, l.votes, l.length = l.last, s.At, s.At+leapLook, 0, 0
 	}
 	l.last = max(l.last, s.At)
 	if s.Kind != tcp.KindTCP || s.Options&tcp.OptTimestamps == 0 || s.Flags&tcp.RST != 0 {
@@ -114,7 +115,7 @@ func (l *leaps) vote(c *hostClock, s *tcp.Segment) (before int64, leapt bool) {
 		l.before = 0
 		return 0, false
 	}
-	l.length = max(l.length, silence-max(0, int64(passed)))
+	l.length = max(l.length, min(silence-max(0, int64(passed)), l.after-l.before))
 	sender := sideAddress(&s.Tuple, s.From)
 	if l.votes == 0 || l.voter == sender {
 		l.votes, l.voter = 1, sender

@@ -320,7 +320,7 @@ func (p *pass) finish() (*report.Report, error) {
 
 // hash reads files to their ends where -c or --for did not, for their hashes.
 func (p *pass) hash() {
-	if !p.s.cfg.hashed() || p.in.live || p.s.stopping.Load() {
+	if !p.s.cfg.hashed() || p.in.live || p.in.pipe || p.s.stopping.Load() {
 		return
 	}
 	for p.in.Next(&p.frame) == nil {

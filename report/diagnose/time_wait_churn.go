@@ -96,7 +96,7 @@ func exchanges(f *reassembly.Flow) uint16 {
 	)
 	c, s := f.Endpoint(f.Client), f.Endpoint(f.Server())
 	if c.PayloadBytes == uint64(c.LastDataLen) {
-		return 1
+		return uint16(min(c.PayloadBytes, 1))
 	}
 	if c.LastDataLen == 0 || s.LastDataLen == 0 || c.LastDataLen >= large || s.LastDataLen >= large {
 		return 0

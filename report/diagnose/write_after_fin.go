@@ -41,10 +41,12 @@ Signature
   RST by the closer within a round trip, whose sequence number is the one after
   its FIN, with no acknowledgement of the payload.
   A server owes an answer where the client's last payload came after its own
-  last. It was still sending where it goes on within 3 s of the FIN, or after a
-  pause no longer than it had been sending since the client's last payload. A
-  client was still sending where it spoke last before the FIN, and goes on
-  within 3 s of that. Whatever else a client writes is a new request.
+  last, and was not a few octets right before the FIN (a goodbye, the
+  close_notify of TLS). It was still sending where it goes on within 3 s of the
+  FIN, or after a pause no longer than it had been sending since the client's
+  last payload. A client was still sending where it spoke last before the FIN,
+  and goes on within 3 s of that. Whatever else a client writes is a new
+  request.
 
 Look-alikes
   A half-close in use: the closer used shutdown(), and acknowledges the payload.
@@ -116,7 +118,7 @@ func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 		switch {
 		case atOnce && from-closed < stillSending:
 			return lateWord
-		case before > asked && (from-before < stillSending || p.Retransmits > 0):
+		case before > asked && from-before < stillSending:
 			return lateRest
 		}
 		return lateNews
@@ -125,24 +127,25 @@ func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 	if asked == 0 {
 		asked = opened(f)
 	}
+	soon, bye := from-closed < stillSending, saidGoodbye(f, s, before)
 	switch {
 	case mute && atOnce:
 		return lateWord
-	case d.LastData > before && l.octets <= alert && p.DataAfterPeerFIN <= 1 && saidGoodbye(f, s, before):
+	case bye && soon && l.octets <= alert && p.DataAfterPeerFIN <= 1:
 		return lateBye
-	case mute, d.LastData > before:
+	case mute, d.LastData > before && !bye:
 		return lateAnswer
-	case from-closed < stillSending, before != 0 && asked != 0 && from-before <= before-asked:
+	case soon, !bye && before != 0 && asked != 0 && from-before <= before-asked:
 		return lateRest
 	}
 	return lateNews
 }
 
 // saidGoodbye reports that a side whose peer last sent payload at a time, 0 for
-// never, left with a few octets more, and in the same breath.
+// never, or unseen, left with a few octets more, and in the same breath.
 func saidGoodbye(f *reassembly.Flow, s tcp.Side, answered int64) bool {
 	d := f.Endpoint(s)
-	return answered != 0 && d.LastDataLen <= alert && d.FINAt-d.LastData < breath
+	return (answered != 0 || f.Midstream) && d.LastData > answered && d.LastDataLen <= alert && d.FINAt-d.LastData < breath
 }
 
 // opened is when the server had opened its side, or when the flow began; 0
@@ -181,7 +184,7 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		}
 	case was == lateNews:
 		who, sure = o, Likely
-	case was == lateRest, was == lateBye, was == lateWord && s != f.Client:
+	case was == lateAnswer, was == lateRest, was == lateBye, was == lateWord && s != f.Client:
 		sure = Likely
 	}
 	n := newFinding(f, app(f, who), sure, finEvidence(f, s), ackOfFINAndPayload(f, s), l.Evidence, rstEvidence(f))
