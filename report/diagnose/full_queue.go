@@ -330,7 +330,7 @@ func (s *fullQueues) overflow(keys []place, all []spell, end int64) (d Finding, 
 		began = min(began, x.since)
 	}
 	d.Time, d.Duration = began, last-began
-	d.Verdict = fmt.Sprintf("%s ignored the SYNs of %s connections for %s and answered none, while its kernel took the requests of %s others, unanswered for up to %s: its accept queue is full, the application does not accept fast enough",
+	d.Verdict = fmt.Sprintf("%s ignored the SYNs of %s connections for %s and answered none meanwhile, while its kernel took the requests of %s others, unanswered for up to %s: its accept queue is full, the application does not accept fast enough",
 		d.Service, count(silent.n), Span(last-began), count(uint64(len(waits))), Span(longest))
 	return d, true
 }
