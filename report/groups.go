@@ -28,14 +28,27 @@ type groupKey struct {
 	rule    string
 	who     diagnose.Party
 	service netip.AddrPort
-	slot    int // of what may not stand once all is known
+	slot    int               // of what may not stand once all is known
+	grade   diagnose.Severity // of a rule whose severities tell several things; else 0
 }
 
-func keyOf(d *diagnose.Finding) groupKey { return groupKey{d.Rule, d.Who, d.Service, d.Slot} }
+func keyOf(d *diagnose.Finding) groupKey {
+	return groupKey{d.Rule, d.Who, d.Service, d.Slot, grade(d.Rule, d.Severity)}
+}
+
+// grade tells findings of a rule apart that say several things: an error of
+// write-after-fin blames the side that wrote, a lesser one the side that had
+// closed. 0 for other rules.
+func grade(rule string, s diagnose.Severity) diagnose.Severity {
+	if rule == "write-after-fin" {
+		return s
+	}
+	return 0
+}
 
 // of reports whether the key is that of a finding.
 func (k *groupKey) of(d *diagnose.Finding) bool {
-	return k.slot == d.Slot && k.who == d.Who && k.service == d.Service && k.rule == d.Rule
+	return k.slot == d.Slot && k.who == d.Who && k.service == d.Service && k.rule == d.Rule && k.grade == grade(d.Rule, d.Severity)
 }
 
 // rank says how bad an example is.
@@ -88,6 +101,8 @@ type group struct {
 	lastFlow    tcp.PacketRef // findings of one flow come together
 	first, last int64
 	longest     int64
+	measured    spans    // what the findings measured, and
+	passed      spans    // when they ended, from where that began
 	ids         []flowAt // the first, by time and flow
 	list        []diagnose.Finding
 	cut         bool // list was cut to its bound
@@ -163,6 +178,10 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 	}
 	g.last = max(g.last, f.Time)
 	g.longest = max(g.longest, f.Duration)
+	if f.Typical > 0 {
+		g.measured.add(f.Typical)
+		g.passed.add(f.Typical + f.Duration)
+	}
 	g.counts[f.Severity][f.Confidence]++
 	if f.Silent && f.Confidence == diagnose.Certain {
 		g.silent[f.Severity]++
@@ -196,7 +215,7 @@ func (s *groups) find(k groupKey, time int64) *group {
 	}
 	cause := groupKey{rule: k.rule, who: k.who}
 	if s.services[cause] >= groupServices {
-		k = cause
+		k = groupKey{rule: k.rule, who: k.who, grade: k.grade}
 		if g := s.all[k]; g != nil {
 			return g
 		}
@@ -281,10 +300,13 @@ func compareKeys(a, b groupKey) int {
 		cmp.Compare(a.who, b.who),
 		a.service.Compare(b.service),
 		cmp.Compare(a.slot, b.slot),
+		cmp.Compare(a.grade, b.grade),
 	)
 }
 
-func (g *Group) key() groupKey { return groupKey{rule: g.Rule, who: g.Who, service: g.Service} }
+func (g *Group) key() groupKey {
+	return groupKey{rule: g.Rule, who: g.Who, service: g.Service, grade: grade(g.Rule, g.Severity)}
+}
 
 // ranked lists the groups, the most harmful first: the gravest, then those that
 // are more than possible, then those on the most flows.
@@ -322,6 +344,7 @@ func (g *group) model(limit diagnose.Confidence) Group {
 	m := Group{
 		Rule: g.key.rule, Who: g.key.who, Service: g.key.service, clients: g.clients,
 		StillOpen: g.open, Oldest: g.oldest, onsets: g.onsets, usual: g.usual, doubt: g.doubt,
+		measured: g.measured, passed: g.passed,
 		Severity: counts.worst(), Confidence: counts.surest(),
 		Count: counts.Total(), Counts: counts, FlowCount: g.flows,
 		First: g.first, Last: g.last, Longest: g.longest, Example: g.example, Flow: g.flow,

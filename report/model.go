@@ -139,7 +139,8 @@ func (h *Health) Remarks() (input, states []Note) {
 	return input, states
 }
 
-// Group is the findings of one cause: rule, party and service. A group without
+// Group is the findings of one cause: rule, party and service, and the severity
+// where that tells several things. A group without
 // a service is of a rule that has none, or of the services beyond a thousand.
 type Group struct {
 	Rule        string
@@ -161,10 +162,11 @@ type Group struct {
 	Example     diagnose.Finding // the worst
 	Flow        *reassembly.Flow // the worst one's flow, for the ladder
 
-	clients hosts
-	onsets  bins
-	usual   *diagnose.Delays
-	doubt   string // a sentence on what speaks against the party, if anything
+	clients          hosts
+	onsets           bins
+	measured, passed spans
+	usual            *diagnose.Delays
+	doubt            string // a sentence on what speaks against the party, if anything
 }
 
 // Clients is how many client addresses the findings are about, and whether

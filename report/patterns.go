@@ -89,6 +89,8 @@ func (s *groups) join(g, o *group) {
 		g.last = o.last
 	}
 	g.longest, g.oldest = max(g.longest, o.longest), max(g.oldest, o.oldest)
+	g.measured.plus(o.measured)
+	g.passed.plus(o.passed)
 	g.counts.plus(&o.counts)
 	for i, n := range o.silent {
 		g.silent[i] += n

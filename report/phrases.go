@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/lastack/lastack/report/diagnose"
@@ -12,10 +11,11 @@ import (
 // did follows the party when it is an endpoint: "10.0.3.7:8443 did not answer
 // the client's FIN". saw follows "on 6 of 40 flows to 10.0.3.7:8443" where no
 // endpoint is to blame. "{peer}" is "client" or "server"; "{flows}" is on how many
-// flows, which otherwise follow; "{typical}" is what was measured. why, if any, is a
-// sentence about what that means, for the worst finding of a report; "{unless}" is
-// what has to be excluded where not all findings are certain, "{lost}" is what
-// data was worth that a client or a server sent in vain, "{mild}" how many
+// flows, which otherwise follow, and "{how}" since when, which otherwise ends it;
+// "{typical}" is what was measured, and "{passed}" how long it took in all. why, if
+// any, is a sentence about what that means, for the worst finding of a report;
+// "{unless}" is what has to be excluded where not all findings are certain, "{lost}"
+// is what data was worth that a client or a server sent in vain, "{mild}" how many
 // of them are remarks, and why (see mildly). still follows the number of those that
 // were so to the input's end.
 type phrase struct {
@@ -32,17 +32,20 @@ func phraseFor(rule string) phrase {
 	return phrase{did: "caused " + rule, saw: "there was " + rule}
 }
 
-// phrase is that of the row's rule. Findings of write-after-fin that are no errors
-// blame the side that had closed, not the one that sent.
+// phrase is that of the row's rule, as far as the row's findings bear it out.
 func (row *Row) phrase() phrase {
 	p := phraseFor(row.Rule)
-	if sent := row.Counts.grade(diagnose.Error); row.Rule == "write-after-fin" && sent < row.Counts.Total() {
-		closed := "closed before all that the {peer} had to send had come"
-		if sent > 0 {
-			closed = fmt.Sprintf("%s (%s), or %s (%s),", p.did, Plural(sent, "flow", "flows"),
-				closed, Plural(row.Counts.Total()-sent, "flow", "flows"))
+	switch {
+	case row.Rule == "write-after-fin" && row.closed():
+		p.did, p.why = "closed before all that the {peer} had to send had come", "An RST answered what came after the FIN."
+		if row.measured.n > 0 && row.measured.n == row.Counts.Total() {
+			p.did, p.why = "stopped waiting after {typical} on {flows}{how}; the answers came after {passed}", ""
 		}
-		p.did, p.why = closed, "An RST answered what came after the FIN{mild}."
+	case row.Rule != "rst-unread-data":
+	case row.Confidence == diagnose.Possible:
+		p.did, p.why = "reset {flows}{how}: SO_LINGER 0, or payload left unread", ""
+	case row.Counts.of(diagnose.Certain) < row.Counts.Total():
+		p.did += " or unanswered"
 	}
 	return p
 }
@@ -121,13 +124,16 @@ func mildly(rule string) string {
 	return ""
 }
 
-// otherwise is what findings of a rule are, if not that: where none is more than
-// possible, and where some are likely.
-func otherwise(rule string) (possible, likely string) {
-	if rule == "rst-unread-data" {
-		return ", or aborting them with nothing unread", " or unanswered"
+// happened reports that what the row's phrase says of the packets is certain, and
+// only whose doing it was, or why, may be less.
+func (row *Row) happened() bool {
+	switch row.Rule {
+	case "rst-unread-data":
+		return endpoint(row.Who) != ""
+	case "connection-refused", "rst-on-dead-connection":
+		return row.Who == diagnose.Middlebox
 	}
-	return "", ""
+	return false
 }
 
 // endpoint is the side that a party is: "client", "server", or "" when it is

@@ -8,8 +8,8 @@ import (
 	"github.com/lastack/lastack/report/diagnose"
 )
 
-// Row is the groups of one rule and one party over all services: a line of the
-// table that a person reads.
+// Row is the groups of one rule and one party over all services, of one severity
+// where that tells several things: a line of the table that a person reads.
 type Row struct {
 	Rule       string
 	Who        diagnose.Party
@@ -30,17 +30,19 @@ type Row struct {
 	clients hosts
 	onsets  bins
 
-	shortest, longest int64 // what the findings measured, ns; 0 for nothing
+	measured, passed spans // of the groups
 }
 
-// measure takes in what a group's finding measured.
-func (row *Row) measure(g *Group) {
-	if ns := g.Example.Typical; ns > 0 {
-		if row.shortest == 0 || ns < row.shortest {
-			row.shortest = ns
+// Sure is how sure the most of a row's findings are, at least: one that is
+// certain among many that are possible does not speak for them.
+func (row *Row) Sure() diagnose.Confidence {
+	n := uint64(0)
+	for c := row.Confidence; c < diagnose.Possible; c++ {
+		if n += row.Counts.of(c); 2*n >= row.Counts.Total() {
+			return c
 		}
-		row.longest = max(row.longest, ns)
 	}
+	return diagnose.Possible
 }
 
 // Rows folds the groups, the most harmful first.
@@ -50,7 +52,7 @@ func (r *Report) Rows() []Row {
 	rest := map[groupKey]bool{}
 	for i := range r.Groups {
 		g := &r.Groups[i]
-		k := groupKey{rule: g.Rule, who: g.Who}
+		k := groupKey{rule: g.Rule, who: g.Who, grade: grade(g.Rule, g.Severity)}
 		n, ok := at[k]
 		if !ok {
 			n = len(rows)
@@ -68,7 +70,8 @@ func (r *Report) Rows() []Row {
 		} else {
 			rest[k] = true
 		}
-		row.measure(g)
+		row.measured.plus(g.measured)
+		row.passed.plus(g.passed)
 		row.clients.plus(&g.clients)
 		row.onsets.plus(&g.onsets)
 		row.StillOpen, row.Oldest = row.StillOpen+g.StillOpen, max(row.Oldest, g.Oldest)

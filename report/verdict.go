@@ -151,10 +151,10 @@ func (r *Report) percent(n uint64) uint64 { return n * 100 / r.Flows }
 
 // sentence tells a group, and the timer behind it.
 func (r *Report) sentence(g *Group) string {
-	row := Row{Rule: g.Rule, Who: g.Who, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service},
+	row := Row{Rule: g.Rule, Who: g.Who, Severity: g.Severity, FlowCount: g.FlowCount, Services: []netip.AddrPort{g.Service},
 		Confidence: g.Confidence, Counts: g.Counts, First: g.First, Last: g.Last, Longest: g.Longest,
-		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets}
-	row.measure(g)
+		StillOpen: g.StillOpen, Oldest: g.Oldest, Group: g, clients: g.clients, onsets: g.onsets,
+		measured: g.measured, passed: g.passed}
 	s := r.tell(&row)
 	if why := mildly(g.Rule); why != "" && g.Count > 1 && g.Counts.mild() == g.Count {
 		s += " " + capital(why) + "."
@@ -178,14 +178,19 @@ func (r *Report) tell(row *Row) string {
 	}
 	p := row.phrase()
 	flows := Count(row.FlowCount) + " of " + Plural(r.Flows, "flow", "flows")
+	side, how := endpoint(row.Who), r.course(row, p)
 	if n := row.Counts.of(diagnose.Possible); n > 0 && n < row.Counts.Total() {
-		flows += " (" + Count(n) + " of them possibly)"
+		some := " (" + Count(n) + " of them possibly)"
+		if row.happened() && side != "" {
+			how = some + how // that it was reset is certain: it is why that is not
+		} else {
+			flows += some
+		}
 	}
 	perhaps := ""
-	if row.Confidence == diagnose.Possible {
+	if row.Confidence == diagnose.Possible && !row.happened() {
 		perhaps = "Possibly, "
 	}
-	side, how := endpoint(row.Who), row.otherwise()+r.course(row, p)
 	who, only := row.clients.words()
 	switch {
 	case side == "":
@@ -193,13 +198,13 @@ func (r *Report) tell(row *Row) string {
 		if n, _ := row.clients.words(); len(row.clients.set) == 1 && !row.clients.more && row.FlowCount > 1 {
 			from = " from " + n
 		}
-		return capital(fmt.Sprintf("%son %s%s%s %s%s%s.", perhaps, flows, from, row.to(" to "), p.saw, by(row.Who), how))
+		return capital(fmt.Sprintf("%son %s%s%s %s%s%s.", perhaps, flows, from, row.to(" to "), p.saw, row.by(), how))
 	case side == "client" && only:
-		return fmt.Sprintf("%s%s %s%s.", perhaps, who, row.did(p, side, flows+row.to(" to ")), how)
+		return fmt.Sprintf("%s%s %s.", perhaps, who, row.did(p, side, flows+row.to(" to "), how))
 	case side == "client":
-		return capital(fmt.Sprintf("%s%s%s %s%s.", perhaps, who, row.to(" of "), row.did(p, side, flows), how))
+		return capital(fmt.Sprintf("%s%s%s %s.", perhaps, who, row.to(" of "), row.did(p, side, flows, how)))
 	}
-	return capital(fmt.Sprintf("%s%s %s%s.", perhaps, row.server(), row.did(p, side, flows), how))
+	return capital(fmt.Sprintf("%s%s %s.", perhaps, row.server(), row.did(p, side, flows, how)))
 }
 
 // also tells a row after the worst one. Where both are about the same clients it
@@ -212,28 +217,20 @@ func (r *Report) also(row, worst *Row) string {
 		return r.tell(row)
 	}
 	p := row.phrase()
-	return fmt.Sprintf("They also %s%s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows")), row.otherwise()+r.course(row, p))
+	return fmt.Sprintf("They also %s.", row.did(p, "client", Plural(row.FlowCount, "flow", "flows"), r.course(row, p)))
 }
 
-// did is what an endpoint did, on the flows given.
-func (row *Row) did(p phrase, side, flows string) string {
+// did is what an endpoint did, on the flows given. how is what is told of that
+// beside: since when, for how long.
+func (row *Row) did(p phrase, side, flows, how string) string {
 	s := fill(p.did, side)
 	if !strings.Contains(s, "{flows}") {
 		s += " on {flows}"
 	}
-	return strings.NewReplacer("{flows}", flows, "{typical}", row.typical()).Replace(s)
-}
-
-// typical is what the findings measured: "about 2 s", or "2 s to 30 s".
-func (row *Row) typical() string {
-	a, b := diagnose.Tenths(row.shortest), diagnose.Tenths(row.longest)
-	switch {
-	case row.longest == 0:
-		return "a constant time"
-	case a == b:
-		return "about " + a
+	if !strings.Contains(s, "{how}") {
+		s += "{how}"
 	}
-	return a + " to " + b
+	return strings.NewReplacer("{flows}", flows, "{how}", how, "{typical}", row.measured.words(), "{passed}", row.passed.words()).Replace(s)
 }
 
 // course tells since when a row's phenomenon occurs, how fast it grows, how much
@@ -299,17 +296,20 @@ func (row *Row) to(words string) string {
 }
 
 // by names a party that is no endpoint.
-func by(p diagnose.Party) string {
-	if p == diagnose.Middlebox {
-		return " (a middlebox did)"
+func (row *Row) by() string {
+	switch {
+	case row.Who != diagnose.Middlebox:
+		return ""
+	case row.happened() && row.Confidence == diagnose.Possible:
+		return " (possibly a middlebox's)"
 	}
-	return ""
+	return " (a middlebox did)"
 }
 
 // why explains the worst row, if there is something to explain.
 func (row *Row) why() []string {
 	side := endpoint(row.Who)
-	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" || row.Confidence == diagnose.Possible && row.otherwise() != "" {
+	if len(row.Services) == 1 && row.Group.Count == 1 || side == "" {
 		return nil
 	}
 	if s := row.phrase().why; s != "" {
@@ -327,21 +327,6 @@ func (row *Row) why() []string {
 		return []string{strings.NewReplacer("{unless}", unless, "{mild}", mild, "{lost}", lost).Replace(fill(s, side))}
 	}
 	return nil
-}
-
-// otherwise is what the row may be else, where it is not certain that an endpoint
-// did what its phrase says.
-func (row *Row) otherwise() string {
-	possible, likely := otherwise(row.Rule)
-	switch {
-	case endpoint(row.Who) == "":
-		return ""
-	case row.Confidence == diagnose.Possible:
-		return possible
-	case row.Counts.of(diagnose.Certain) < row.Counts.Total():
-		return likely
-	}
-	return ""
 }
 
 // doubts is what speaks against the party. A single finding says it itself.

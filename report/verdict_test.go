@@ -102,19 +102,26 @@ func incident() *Report {
 }
 
 // writes are findings of write-after-fin by the client's application: so many
-// errors, warnings and remarks. A timer of either side is there.
-func writes(wrote, left, remarks uint64) *Report {
-	g := Group{Rule: "write-after-fin", Who: diagnose.ClientApp, Service: service, Count: wrote + left + remarks}
-	g.Counts[diagnose.Error][diagnose.Certain] = wrote
-	g.Counts[diagnose.Warning][diagnose.Certain] = left
-	g.Counts[diagnose.Info][diagnose.Certain] = remarks
-	g.Severity, g.Confidence = g.Counts.worst(), diagnose.Certain
-	g.clients.add(netip.MustParseAddr("10.0.0.9"), true)
+// errors and warnings, of which some measured how long it waited. A timer of either
+// side is there.
+func writes(wrote, left, waited uint64) *Report {
+	var groups []Group
+	for s, n := range map[diagnose.Severity]uint64{diagnose.Error: wrote, diagnose.Warning: left} {
+		g := Group{Rule: "write-after-fin", Who: diagnose.ClientApp, Service: service, Count: n, Severity: s, Confidence: diagnose.Certain}
+		if g.Counts[s][diagnose.Certain] = n; n == 0 {
+			continue
+		}
+		if s == diagnose.Warning {
+			g.measured, g.passed = spans{waited, 1e9, 2e9}, spans{waited, 3e9, 3e9}
+		}
+		g.clients.add(netip.MustParseAddr("10.0.0.9"), true)
+		groups = append(groups, g)
+	}
 	own := Group{Rule: "idle-timeout-close", Who: diagnose.ClientApp, Service: service, Count: 1, FlowCount: 9,
 		Severity: diagnose.Info, Confidence: diagnose.Certain, Example: diagnose.Finding{Aside: "The client's timer.", Behind: 9}}
 	other := own
 	other.Who, other.Example.Aside = diagnose.ServerApp, "The server's timer."
-	return reportOf(9, g, own, other)
+	return reportOf(9, append(groups, own, other)...)
 }
 
 // dual is a leak on two addresses of one service, and the timer of each.
@@ -152,11 +159,13 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"the client wrote", writes(3, 0, 0), "10.0.0.9 sent data to a server that had closed already on 3 of 9 flows to 10.0.0.1:80. " +
 			"An RST answered the data: whatever it asked for was not done. The server's timer."},
-		{"the client left", writes(0, 2, 1), "10.0.0.9 closed before all that the server had to send had come on 3 of 9 flows to 10.0.0.1:80. " +
-			"An RST answered what came after the FIN; on 1 of these flows nothing of worth was lost: a port check, or a goodbye. The client's timer."},
-		{"the client did both", writes(1, 2, 0), "10.0.0.9 sent data to a server that had closed already (1 flow), " +
-			"or closed before all that the server had to send had come (2 flows), on 3 of 9 flows to 10.0.0.1:80. " +
-			"An RST answered what came after the FIN. The server's timer."},
+		{"the client left", writes(0, 3, 2), "10.0.0.9 closed before all that the server had to send had come on 3 of 9 flows to 10.0.0.1:80. " +
+			"An RST answered what came after the FIN. The client's timer."},
+		{"the client waited", writes(0, 3, 3), "10.0.0.9 stopped waiting after 1 s to 2 s on 3 of 9 flows to 10.0.0.1:80; " +
+			"the answers came after about 3 s. The client's timer."},
+		{"the client did both", writes(2, 3, 0), "10.0.0.9 sent data to a server that had closed already on 2 of 9 flows to 10.0.0.1:80. " +
+			"An RST answered the data: whatever it asked for was not done. The server's timer. " +
+			"They also closed before all that the server had to send had come on 3 flows."},
 		{"empty", &Report{}, "The input holds no packets."},
 		{"empty behind a filter", &Report{Filter: Filter{Expr: "udp"}}, "The input holds no packets."},
 		{"no match", &Report{Filter: Filter{Expr: "udp", Read: 4533}}, "None of 4,533 packets matches the filter 'udp'."},
@@ -179,7 +188,7 @@ func TestVerdict(t *testing.T) {
 			"Clients of 10.0.0.1:80 reset 3 of 7 flows, leaving data unread. " +
 				"What the server had sent last was not read, or not answered."},
 		{"not certain, some of it a remark", reportOf(7, hedged),
-			"10.0.0.1:80 reset 3 of 7 flows (1 of them possibly), leaving data unread or unanswered. " +
+			"10.0.0.1:80 reset 3 of 7 flows, leaving data unread or unanswered (1 of them possibly). " +
 				"What the client had sent last was not read, or not answered; on 1 of these flows " +
 				"nothing had been asked, or all been answered: a health check, or a scan."},
 		{"one client", reportOf(7, by(diagnose.ClientApp, client), other),
@@ -211,6 +220,12 @@ func TestVerdict(t *testing.T) {
 			"Possibly, 10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows, the longest for 8m41s. "},
 		{"partly possible", reportOf(7, unsure(leak, 200, 12)),
 			"10.0.0.1:80 did not answer the client's FIN on 212 of 7 flows (12 of them possibly), the longest for 8m41s. "},
+		{"possibly unread", reportOf(7, unsure(by(diagnose.ClientApp, client), 0, 3)),
+			"10.0.0.9 reset 3 of 7 flows to 10.0.0.1:80: SO_LINGER 0, or payload left unread."},
+		{"possibly a middlebox", reportOf(7, unsure(Group{Rule: "connection-refused", Who: diagnose.Middlebox, Service: service, Count: 3}, 0, 3)),
+			"On 3 of 7 flows to 10.0.0.1:80 an RST refused the connection (possibly a middlebox's)."},
+		{"possibly forged", reportOf(7, unsure(Group{Rule: "rst-forged", Who: diagnose.Middlebox, Service: service, Count: 3}, 0, 3)),
+			"Possibly, on 3 of 7 flows to 10.0.0.1:80 an RST was forged (a middlebox did)."},
 		{"possibly nobody", reportOf(7, unsure(by(diagnose.Path, netip.Addr{}), 0, 3)),
 			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST."},
 		{"unknown rule", reportOf(7, Group{Rule: "new-rule", Who: diagnose.ServerHost, Service: service, Count: 2}),
@@ -261,6 +276,28 @@ func TestPhrases(t *testing.T) {
 			if strings.ContainsAny(s, "{}") || !strings.Contains(s, "2 of 9 flows") || !strings.HasSuffix(s, ".") {
 				t.Errorf("%s, %v: %s", rule.ID, who, s)
 			}
+		}
+	}
+}
+
+// A row is as sure as the most of its findings.
+func TestRowIsAsSureAsMost(t *testing.T) {
+	for _, c := range []struct {
+		certain, likely, possible uint64
+		want                      diagnose.Confidence
+	}{
+		{1, 0, 19, diagnose.Possible},
+		{5, 0, 1, diagnose.Certain},
+		{1, 0, 1, diagnose.Certain},
+		{1, 3, 2, diagnose.Likely},
+		{0, 0, 3, diagnose.Possible},
+	} {
+		g := Group{Rule: "fin-unanswered", Who: diagnose.ServerApp, Service: service}
+		g.Counts[diagnose.Error] = [...]uint64{diagnose.Certain: c.certain, diagnose.Likely: c.likely, diagnose.Possible: c.possible}
+		g.Severity, g.Confidence = diagnose.Error, g.Counts.surest()
+		r := Report{Groups: []Group{g}}
+		if got := r.Rows()[0].Sure(); got != c.want {
+			t.Errorf("%+v: %s", c, got)
 		}
 	}
 }

@@ -98,7 +98,7 @@ type Finding struct {
 	Verdict    string         // one sentence
 	hedged     string         // what it says where it is less than certain after all; "" for the same
 	Aside      string         // a whole sentence: what it adds to findings that it lies behind
-	Typical    int64          // what a pattern measured, ns; 0 for nothing
+	Typical    int64          // what was measured, ns: of a pattern, or how long somebody waited; 0 for nothing
 	Behind     uint64         // of so many flows with such findings
 	Evidence   []Evidence     // never empty, in packet order
 	Wireshark  string         // display filter

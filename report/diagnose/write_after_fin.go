@@ -198,6 +198,9 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.lower(f, Possible, 0)
 	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
+	if d := f.Endpoint(s); was == lateAnswer && d.LastDataRef != 0 {
+		n.Typical = d.FINAt - d.LastData
+	}
 	n.Severity = was.severity(s == f.Client)
 	n.Verdict = was.words(f, &l)
 	if n.rests(f, on) {

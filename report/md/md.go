@@ -109,7 +109,7 @@ func (d *document) table(list []report.Row) {
 		row := &list[i]
 		e := &row.Group.Example
 		d.line("| %s | %s | %s | %s | %s | %s | %s | %s |", row.Rule, row.Severity, report.Count(row.FlowCount),
-			strings.ReplaceAll(row.Who.String(), "_", " "), row.Confidence, d.clock.Stamp(row.First), ends(e), d.frames(e))
+			strings.ReplaceAll(row.Who.String(), "_", " "), row.Sure(), d.clock.Stamp(row.First), ends(e), d.frames(e))
 	}
 	if rest := list[len(shown):]; len(rest) > 0 {
 		d.line("")

@@ -246,7 +246,7 @@ func (p *page) table(list []report.Row) {
 	for i := range shown {
 		row := &shown[i]
 		text := fmt.Sprintf("%s %-*s %7s %-11s %-8s %-*s ", mark(row.Severity, row.Confidence), rule, row.Rule,
-			report.Count(row.FlowCount), row.Who, row.Confidence, stamp, p.clock.Stamp(row.First))
+			report.Count(row.FlowCount), row.Who, row.Sure(), stamp, p.clock.Stamp(row.First))
 		p.line("%s", p.paint(row.Severity, row.Confidence, text+p.frames(&row.Group.Example, width-len(text))))
 	}
 }

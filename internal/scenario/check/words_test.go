@@ -119,13 +119,14 @@ func TestCloseIsToldByWhatWentBefore(t *testing.T) {
 		{"idle-timeout-close/client-gives-up.txt", "idle-timeout-close", "about 5 s after its own last payload, which got no answer", []string{"5 s idle", "Apache"}},
 		{"idle-timeout-close/server-gives-up.txt", "idle-timeout-close", "about 5 s after the client's last payload, to which it sent no answer", []string{"5 s idle", "Apache"}},
 		{"idle-timeout-close/client-pool.txt", "idle-timeout-close", "after about 30.1 s idle", []string{"a default of"}},
-		{"idle-timeout-close/client-gives-up.txt", "write-after-fin", "closed before all that the server had to send had come on 10 of 10 flows to 198.51.100.1:8080. A timer is behind it", []string{"a default of"}},
+		{"connection-refused/containers-often.txt", "connection-refused", "On 4 of 7 flows from 192.0.2.1 to 198.51.100.1:9091 an RST refused the connection (possibly a middlebox's).", nil},
+		{"idle-timeout-close/client-gives-up.txt", "write-after-fin", "stopped waiting after about 5 s on 10 of 10 flows to 198.51.100.1:8080; the answers came after about 6.5 s. A timer is behind it", []string{"a default of"}},
 		{"write-after-fin/slow-server.txt", "write-after-fin", "stopped waiting 5 s after its last payload; the answer, 300 octets, came 6.5 s after that payload", nil},
 		{"write-after-fin/v6.txt", "write-after-fin", "having sent nothing: a port check; the server's first payload, 100 octets, came 500 ms later", []string{"answer"}},
 		{"write-after-fin/download-cancelled.txt", "write-after-fin", "stopped reading after 2,896 octets: it closed, and what the server went on to send 2 ms after that FIN", []string{"answer"}},
 		{"write-after-fin/stale-pool.txt", "write-after-fin", "wrote to a connection that was over", []string{"answer"}},
 		{"rst-unread-data/abort-after-idle.txt", "rst-unread-data", "an abort after that silence, or a close with payload unread", nil},
-		{"rst-unread-data/answers-read-with-linger-0.txt", "rst-unread-data", "leaving data unread, or aborting them with nothing unread", nil},
+		{"rst-unread-data/answers-read-with-linger-0.txt", "rst-unread-data", "198.51.100.1:8080: SO_LINGER 0, or payload left unread", []string{"ossibly"}},
 		{"rst-unread-data/client-stops.txt", "rst-unread-data", "after the server's last 900 octets: SO_LINGER 0, or a close with payload unread", nil},
 		{"rst-unread-data/health-check-of-http.txt", "rst-unread-data", "after the server's last 233 octets and its FIN, when nothing more was to come: SO_LINGER 0, as of a health check, or", nil},
 		{"rst-unread-data/request-dropped.txt", "rst-unread-data", "did not answer: it closed with payload unread, or aborted (SO_LINGER 0)", nil},
@@ -159,6 +160,21 @@ func TestCloseIsToldByWhatWentBefore(t *testing.T) {
 			if strings.Contains(v, s) {
 				t.Errorf("%s: %q says %q", c.name, v, s)
 			}
+		}
+	}
+}
+
+// What the writer did, what the closer did and what is only a remark are told
+// apart, each in a row of its own, whose numbers are those of its sentence.
+func TestKindsOfLateDataAreToldApart(t *testing.T) {
+	text := strings.Join(strings.Fields(reportOf(t, "write-after-fin/three-kinds-at-once.txt").text), " ")
+	for _, want := range []string{
+		"192.0.2.1 sent data to a server that had closed already on 2 of 6 flows to 198.51.100.1:8080. An RST answered the data",
+		"They also stopped waiting after about 1 s on 2 flows; the answers came after about 3 s.",
+		"! write-after-fin 2 client_app certain", "* write-after-fin 2 client_app certain", "(1 more kind, no warnings)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("does not say %q: %s", want, text)
 		}
 	}
 }
