@@ -32,7 +32,11 @@ const rstListenerClosedDoc = `What it means
 Signature
   RSTs: aborts by the server (RST of a live socket, in answer to nothing) on at
   least three connections of one address and port, each within 100 ms of
-  another, and at least four fifths of all that it aborted in the 10 s around.
+  another, none of them within 1 ms of its own payload or of the handshake, and
+  at least four fifths of all that it aborted in the 10 s around. It accepts
+  none of the connections that it aborts after the first of the RSTs; and unless
+  it refuses the next SYN, its last answers (or else the handshakes) lie at
+  least three times further apart than the RSTs, or a second before them.
   Certain when it refuses the next SYN, or when it had never sent payload on any
   of them: they had not been accepted.
   FINs: the server closes at least five connections first within 100 ms, none of
@@ -43,10 +47,14 @@ Signature
   times as long as the shortest. And they are at least four fifths of all such
   closes in the 10 s around. Likely at most; possible where all were equally
   old, 30 s or more. An error where clients wrote once more and got an RST:
-  those findings (write-after-fin) are part of this one.
+  those findings (write-after-fin) are part of this one, and the first of the
+  lost payload is in its evidence.
 
 Look-alikes
   A server that aborts all the time instead of closing: abortive-close.
+  A server that rejects uploads, one after another or some at a time, and closes
+  with the body unread: each RST follows its own answer, and it goes on
+  accepting (rst-unread-data).
   RSTs that answer something, of a host that no longer knows the connections:
   it has rebooted, or something in the path forgot them.
   Many RSTs with a foreign time to live: a middlebox.
@@ -88,11 +96,50 @@ type listenerResets struct {
 type burstCell struct {
 	flowCell
 	served uint64 // of the flows, those on which the server had sent payload
+	// led are those, besides, that its own last segment may have led to: some
+	// abort because they have answered.
+	led      uint64
+	used     span  // its last payload before, or else the handshake
+	waited   span  // how long that was ago
+	accepted int64 // its last SYN-ACK, also on those that are led
 }
+
+func (c *burstCell) weight() uint64 { return c.n + c.led }
 
 func (c *burstCell) merge(o *burstCell) {
 	c.served += o.served
+	c.led += o.led
+	c.used.merge(o.used)
+	c.waited.merge(o.waited)
+	c.accepted = max(c.accepted, o.accepted)
 	c.flowCell.merge(&o.flowCell)
+}
+
+// count counts an abort of a flow.
+func (c *burstCell) count(f *reassembly.Flow, x sighting) {
+	c.accepted = max(c.accepted, f.Handshake.SYNACK)
+	used, d := max(f.Handshake.SYNACK, f.Handshake.ACK), f.Endpoint(f.Server())
+	if d.PayloadBytes > 0 {
+		used = min(d.LastData, x.at)
+	}
+	if used != 0 && x.at-used <= answerEnds {
+		c.led++
+		return
+	}
+	c.add(x)
+	if d.PayloadBytes > 0 {
+		c.served++
+	}
+	if used != 0 {
+		c.used.add(used)
+		c.waited.add(x.at - used)
+	}
+}
+
+// ownCourse reports that each RST may have come from what went just before it on
+// its connection: the RSTs are spread as those are.
+func (c *burstCell) ownCourse() bool {
+	return c.waited.min != 0 && c.waited.min < leastIdle && c.used.wide() < momentSpread*(c.max-c.min)
 }
 
 func (c *burstCell) reset() { *c = burstCell{flowCell: flowCell{seen: c.seen[:0]}} }
@@ -113,11 +160,7 @@ func (s *listenerResets) Add(c *Context, f *reassembly.Flow) {
 		r.Class == reassembly.ResetPassive, foreign(f), stalled(f), f.Handshake.Outcome == reassembly.Refused:
 	default:
 		k.slot = r.At / burstSlot
-		b := s.bursts.at(k)
-		b.add(x)
-		if f.Endpoint(f.Server()).PayloadBytes > 0 {
-			b.served++
-		}
+		s.bursts.at(k).count(f, x)
 	}
 }
 
@@ -174,7 +217,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 	for _, slot := range keys[from:to] {
 		sum.merge(s.bursts.get(slot))
 	}
-	if sum.n < burstLeast || 5*sum.n < 4*s.around(keys, k, &sum) {
+	if sum.n < burstLeast || 5*sum.n < 4*s.around(keys, k, &sum) || sum.accepted > sum.min {
 		return d, false
 	}
 	d = newPattern(k, ServerApp, Likely, sum.n, sum.seen, func(sighting) (string, string) {
@@ -186,6 +229,7 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 		d.Confidence = Certain
 		gone = ", none of which it had accepted yet"
 	}
+	refused := false
 	for slot := sum.min / 1e9; slot <= (sum.max+refusedSoon)/1e9; slot++ {
 		at := k
 		at.slot = slot
@@ -197,7 +241,11 @@ func (s *listenerResets) burst(keys []place, from, to int) (d Finding, ok bool) 
 		d.prove(Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: "the server refuses the next SYN: nothing listens any more"})
 		d.Time, d.Confidence = sum.min, Certain
 		gone += fmt.Sprintf(", and refused the next SYN %s later", Span(x.at-sum.max))
+		refused = true
 		break
+	}
+	if !refused && sum.ownCourse() {
+		return d, false
 	}
 	d.Verdict = fmt.Sprintf("%s reset %s connections within %s%s: its listener was closed or its process ended",
 		k.addr(), count(sum.n), Span(sum.max-sum.min), gone)
@@ -214,7 +262,7 @@ func (s *listenerResets) around(keys []place, k place, burst *burstCell) (n uint
 		if slot.whole() != k || c.min > burst.max+burstMost {
 			break
 		}
-		n += c.n
+		n += c.weight()
 	}
 	return n
 }

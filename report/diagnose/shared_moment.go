@@ -40,7 +40,8 @@ type momentCell struct {
 	used, idle  span // when the connections were last used, and for how long not
 	opened, age span // where the handshake was seen
 	inUse       uint64
-	harmed      uint64 // the client wrote after the FIN
+	harmed      uint64    // the client wrote after the FIN
+	lost        sightings // that payload, and the RST
 }
 
 // span is the least and the greatest of some times, all above 0.
@@ -70,9 +71,10 @@ func (c *momentCell) merge(o *momentCell) {
 	c.opened.merge(o.opened)
 	c.age.merge(o.age)
 	c.inUse, c.harmed = c.inUse+o.inUse, c.harmed+o.harmed
+	c.lost.merge(o.lost)
 }
 
-func (c *momentCell) reset() { *c = momentCell{flowCell: flowCell{seen: c.seen[:0]}} }
+func (c *momentCell) reset() { *c = momentCell{flowCell: flowCell{seen: c.seen[:0]}, lost: c.lost[:0]} }
 
 // add counts a flow that the server closed first, unless what went just before
 // may have been the reason.
@@ -109,6 +111,9 @@ func (s *moments) add(c *Context, f *reassembly.Flow) {
 	}
 	if w := c.has("write-after-fin"); w != nil && w.Who == ClientApp {
 		m.harmed++
+		if l, ok := findLatePayload(f); ok {
+			m.lost.add(sighting{flow: f.ID, at: f.Reset.At, ref: f.Reset.Ref, side: serverRole, since: l.At, sinceRef: l.Ref, sinceBy: roleSide(f, f.Client)})
+		}
 	}
 }
 
@@ -187,13 +192,21 @@ func (c *momentCell) finding(k place) Finding {
 	return d
 }
 
-// harm tells on how many of the connections a client lost what it wrote: an
-// error, as it would be one for each of them.
+// harm tells on how many of the connections a client lost what it wrote, and the
+// packets of the first: an error, as it would be one for each of them. The time
+// stays that of the moment.
 func (d *Finding) harm(c *momentCell) {
-	if c.harmed > 0 {
-		d.Severity = Error
-		d.Verdict += fmt.Sprintf("; on %s of them the client wrote once more and got an RST", count(c.harmed))
+	if c.harmed == 0 {
+		return
 	}
+	d.Severity = Error
+	d.Verdict += fmt.Sprintf("; on %s of them the client wrote once more and got an RST", count(c.harmed))
+	at := d.Time
+	for _, x := range c.lost[:min(len(c.lost), flowsShown)] {
+		d.prove(Evidence{Ref: x.sinceRef, At: x.since, Side: tcp.Side(x.sinceBy), What: "the client's payload after the FIN, which is lost"},
+			Evidence{Ref: x.ref, At: x.at, Side: tcp.Side(x.side), What: "the RST that it got"})
+	}
+	d.Time = at
 }
 
 // fold adds a moment of FINs to the finding of resets in the same moment.
