@@ -118,7 +118,12 @@ func unreadAfterFIN(f *reassembly.Flow) Finding {
 			story = "had gone on reading after its FIN, and reset the connection %s after the %s's %s: it closed with payload unread"
 		}
 	}
-	n := newFinding(f, app(f, s), sure, finEvidence(f, s), payload, rstEvidence(f))
+	// The RST itself may announce a window: that of a buffer thrown away.
+	shut := shutEvidence(f, r.Shut || heldBack(f, o))
+	if shut.Ref != 0 {
+		story = "reset the connection %s after the %s's %s, while its own window was closed: it had not read on, and closed with payload unread"
+	}
+	n := newFinding(f, app(f, s), sure, finEvidence(f, s), shut, payload, rstEvidence(f))
 	n.Duration = r.At - payload.At
 	n.say = unreadWords(story, size)
 	return n
@@ -136,18 +141,24 @@ func unreadAtAbort(f *reassembly.Flow) Finding {
 	if unread.Ref != 0 && unread.Ref != last.Ref {
 		unread.What, size = fmt.Sprintf("the %s's payload, which was not answered", role(f, o)), 0
 	}
-	shut := Evidence{}
-	if m := lastMark(f, s, reassembly.ZeroWindow); r.Shut && m != nil {
-		shut = markEvidence(m, fmt.Sprintf("the %s closes its window", role(f, s)))
-	}
 	story, sure, mild := leftUnread(f)
-	n := newFinding(f, app(f, s), max(sureOfAbort(f), sure), shut, last, unread, rstEvidence(f))
+	n := newFinding(f, app(f, s), max(sureOfAbort(f), sure), shutEvidence(f, r.Shut), last, unread, rstEvidence(f))
 	n.Duration = r.At - unreadSince(f)
 	n.say = unreadWords(story, size)
 	if mild {
 		n.Severity = Info
 	}
 	return n
+}
+
+// shutEvidence is where the side that reset the connection had closed its window,
+// if it was still closed then.
+func shutEvidence(f *reassembly.Flow, still bool) Evidence {
+	m := lastMark(f, f.Reset.By, reassembly.ZeroWindow)
+	if !still || m == nil {
+		return Evidence{}
+	}
+	return markEvidence(m, fmt.Sprintf("the %s closes its window", role(f, m.Side)))
 }
 
 // unreadSince is when the last payload before an RST passed, or the RST itself
