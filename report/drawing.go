@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,9 @@ import (
 // pause is the silence from which on a drawing tells it, ns.
 const pause = second
 
+// whatWidth is the most that the column of what a packet was is wide.
+const whatWidth = 24
+
 // Draw draws the flow of a group's example in at most n packets: a line for
 // each, with its frame, time, direction, what it was, and the states of client
 // and server after it; where no state changed, what is notable about it. A star
@@ -22,9 +26,11 @@ func (r *Report) Draw(g *Group, c Clock, n int) []string {
 	if g.Flow == nil {
 		return nil
 	}
-	var evidence []tcp.PacketRef
-	for _, e := range g.Example.Evidence {
-		evidence = append(evidence, e.Ref)
+	evidence := slices.Clone(g.Example.Evidence)
+	if g.Example.Flow == 0 {
+		for i := range evidence { // of several flows
+			evidence[i].Side = 0
+		}
 	}
 	all := Ladder(g.Flow, evidence)
 	rungs := Trim(all, n)
@@ -53,7 +59,7 @@ func (d *drawing) measure(rungs []Rung) {
 	for i := range rungs {
 		r := &rungs[i]
 		d.frame = max(d.frame, len(d.name(r.Ref)))
-		d.what = min(max(d.what, len(r.What)), 24)
+		d.what = min(max(d.what, len(r.What)), whatWidth)
 		d.stamp = max(d.stamp, len(d.clock.Stamp(r.At)))
 	}
 }

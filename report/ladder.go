@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
@@ -25,10 +26,14 @@ type Rung struct {
 }
 
 // Ladder lists the packets of a flow that moved a state or are notable, in
-// order. Those of evidence are marked.
-func Ladder(f *reassembly.Flow, evidence []tcp.PacketRef) []Rung {
+// order, and those of evidence, which are marked. What belongs to the next
+// connection on the same four-tuple is left out.
+func Ladder(f *reassembly.Flow, evidence []diagnose.Evidence) []Rung {
 	l := ladder{flow: f}
 	steps, marks := f.Steps, f.Marks
+	for n := len(steps); n > 0 && steps[n-1].On == fsm.Reuse; n-- {
+		steps = steps[:n-1]
+	}
 	for len(steps) > 0 || len(marks) > 0 {
 		if len(marks) == 0 || len(steps) > 0 && !later(&steps[0], &marks[0]) {
 			l.step(&steps[0])
@@ -38,11 +43,50 @@ func Ladder(f *reassembly.Flow, evidence []tcp.PacketRef) []Rung {
 			marks = marks[1:]
 		}
 	}
-	for i := range l.rungs {
-		r := &l.rungs[i]
-		r.Evidence = r.Ref != 0 && slices.Contains(evidence, r.Ref)
+	for i := range evidence {
+		l.prove(&evidence[i])
 	}
 	return l.rungs
+}
+
+// prove marks the rung of evidence. A packet that has none gets one, where its
+// side is known, so that it is of this flow.
+func (l *ladder) prove(e *diagnose.Evidence) {
+	if e.Ref == 0 {
+		return
+	}
+	if i := slices.IndexFunc(l.rungs, func(r Rung) bool { return r.Ref == e.Ref }); i >= 0 {
+		l.rungs[i].Evidence = true
+		return
+	}
+	if e.Side == 0 || e.At < l.flow.Start || e.At > l.flow.End {
+		return
+	}
+	at := slices.IndexFunc(l.rungs, func(r Rung) bool { return cmp.Or(cmp.Compare(r.At, e.At), cmp.Compare(r.Ref, e.Ref)) > 0 })
+	if at < 0 {
+		at = len(l.rungs)
+	}
+	r := Rung{At: e.At, Ref: e.Ref, FromClient: e.Side == l.flow.Client, What: brief(e.What), Evidence: true}
+	if at > 0 {
+		r.Client, r.Server = l.rungs[at-1].Client, l.rungs[at-1].Server
+	}
+	l.rungs = slices.Insert(l.rungs, at, r)
+}
+
+// brief is what evidence shows, without whose it is, cut between words to the
+// width of a rung.
+func brief(what string) string {
+	for _, whose := range [...]string{"the client's ", "the server's ", "its "} {
+		what = strings.TrimPrefix(what, whose)
+	}
+	if len(what) <= whatWidth {
+		return what
+	}
+	cut := strings.LastIndexByte(what[:whatWidth+1], ' ')
+	if cut < 0 {
+		cut = whatWidth
+	}
+	return strings.TrimRight(what[:cut], " ,:")
 }
 
 // later reports whether the step comes after the mark.
@@ -137,11 +181,8 @@ func (l *ladder) step(s *reassembly.Step) {
 
 // timer says what ended a state without a packet.
 func timer(on fsm.Event) string {
-	switch on {
-	case fsm.Timeout2MSL:
+	if on == fsm.Timeout2MSL {
 		return "2MSL passed"
-	case fsm.Reuse:
-		return "four-tuple reused"
 	}
 	return "gave up"
 }

@@ -51,7 +51,7 @@ func closing() *reassembly.Flow {
 
 func TestLadder(t *testing.T) {
 	var got []string
-	for _, r := range Ladder(closing(), []tcp.PacketRef{tcp.Ref(0, 7)}) {
+	for _, r := range Ladder(closing(), []diagnose.Evidence{{Ref: tcp.Ref(0, 7)}}) {
 		got = append(got, fmt.Sprintf("%d %v %s | %v %v | %s %v", r.Ref.Frame(), r.FromClient, r.What, r.Client, r.Server, r.Note, r.Evidence))
 	}
 	want := []string{
@@ -65,6 +65,24 @@ func TestLadder(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A packet of evidence has its rung also where it moved nothing; what is of other
+// flows has none, nor has the SYN of the next connection.
+func TestLadderProves(t *testing.T) {
+	f := closing()
+	f.Steps = append(f.Steps, reassembly.Step{At: 16e9, Ref: tcp.Ref(0, 12), Side: tcp.SideB, From: fsm.Closed, To: fsm.Closed, On: fsm.Reuse})
+	list := Ladder(f, []diagnose.Evidence{
+		{Ref: tcp.Ref(0, 2), At: 5e8, Side: tcp.SideA, What: "the server's payload, 900 octets"},
+		{Ref: tcp.Ref(0, 3), At: 6e8, What: "of some flow"},
+		{Ref: tcp.Ref(0, 12), At: 16e9, Side: tcp.SideB, What: "the next SYN"},
+	})
+	if r := list[0]; len(list) != 8 || !r.Evidence || r.Ref.Frame() != 2 || r.FromClient || r.What != "payload, 900 octets" {
+		t.Errorf("%+v", list)
+	}
+	if got := brief("the client's payload, which was not answered"); got != "payload, which was not" {
+		t.Errorf("%q", got)
 	}
 }
 
