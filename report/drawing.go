@@ -18,6 +18,9 @@ const pause = second
 // whatWidth is the most that the column of what a packet was is wide.
 const whatWidth = 24
 
+// tellWidth is that of words that stand in place of the states, too.
+const tellWidth = 46
+
 // Draw draws the flow of a group's example in at most n packets: a line for
 // each, with its frame, time, direction, what it was, and the states of client
 // and server after it; where no state changed, what is notable about it. A star
@@ -59,7 +62,9 @@ func (d *drawing) measure(rungs []Rung) {
 	for i := range rungs {
 		r := &rungs[i]
 		d.frame = max(d.frame, len(d.name(r.Ref)))
-		d.what = min(max(d.what, len(r.What)), whatWidth)
+		if !r.Alone {
+			d.what = min(max(d.what, len(r.What)), whatWidth)
+		}
 		d.stamp = max(d.stamp, len(d.clock.Stamp(r.At)))
 	}
 }
@@ -103,6 +108,9 @@ func (d *drawing) rung(r *Rung) {
 
 // states are those of client and server, or the note when both are as before.
 func (d *drawing) states(r *Rung) string {
+	if r.Alone {
+		return ""
+	}
 	same := d.last != nil && d.last.Client == r.Client && d.last.Server == r.Server
 	if r.Note != "" && (same || d.last == nil && r.Client == r.Server) {
 		return "(" + r.Note + ")"

@@ -22,6 +22,7 @@ type Rung struct {
 	Client, Server fsm.State // 0 before anything is known of that end
 	Note           string    // what is notable beside the states, if anything
 	Evidence       bool      // a finding names this packet
+	Alone          bool      // What leaves no room for the states, which are those before
 	Skipped        int       // rungs left out before this one
 }
 
@@ -67,6 +68,7 @@ func (l *ladder) prove(e *diagnose.Evidence) {
 		at = len(l.rungs)
 	}
 	r := Rung{At: e.At, Ref: e.Ref, FromClient: e.Side == l.flow.Client, What: brief(e.What), Evidence: true}
+	r.Alone = len(r.What) > whatWidth
 	if at > 0 {
 		r.Client, r.Server = l.rungs[at-1].Client, l.rungs[at-1].Server
 	}
@@ -74,18 +76,15 @@ func (l *ladder) prove(e *diagnose.Evidence) {
 }
 
 // brief is what evidence shows, without whose it is, cut between words to the
-// width of a rung.
+// width of a line.
 func brief(what string) string {
 	for _, whose := range [...]string{"the client's ", "the server's ", "its "} {
 		what = strings.TrimPrefix(what, whose)
 	}
-	if len(what) <= whatWidth {
+	if len(what) <= tellWidth {
 		return what
 	}
-	cut := strings.LastIndexByte(what[:whatWidth+1], ' ')
-	if cut < 0 {
-		cut = whatWidth
-	}
+	cut := max(strings.LastIndexByte(what[:tellWidth+1], ' '), 0)
 	return strings.TrimRight(what[:cut], " ,:")
 }
 

@@ -81,7 +81,7 @@ func TestLadderProves(t *testing.T) {
 	if r := list[0]; len(list) != 8 || !r.Evidence || r.Ref.Frame() != 2 || r.FromClient || r.What != "payload, 900 octets" {
 		t.Errorf("%+v", list)
 	}
-	if got := brief("the client's payload, which was not answered"); got != "payload, which was not" {
+	if got := brief("the client's payload, which was on its way when the server closed"); got != "payload, which was on its way when the server" {
 		t.Errorf("%q", got)
 	}
 }
