@@ -162,8 +162,19 @@ func whyAborted(f *reassembly.Flow) cause {
 			"which had no answer yet, before the next was due: its application did not wait for that")
 	case left > 0:
 		return afterRepeats(f, left)
+	case answersUnread(f):
+		return cause{sure: Likely, words: ": its application aborted, or closed with some of that unread"}
 	}
 	return cause{sure: Certain, words: ": its application did not close with a FIN"}
+}
+
+// answersUnread reports a server that reset the connection right behind its own
+// answer to more than one segment can hold: it may not have read all that it
+// answers, as where it rejects an upload.
+func answersUnread(f *reassembly.Flow) bool {
+	const segment = 1460
+	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
+	return f.Reset.By == f.Server() && p.PayloadBytes > segment && d.LastData >= p.LastData && f.Reset.At-d.LastData < leastIdle
 }
 
 // afterProbe is the cause of an abort behind a keepalive probe.

@@ -82,18 +82,22 @@ func (s *moments) add(c *Context, f *reassembly.Flow) {
 	const poor = reassembly.QualityOneWay | reassembly.QualityFiltered | reassembly.QualityClockStep
 	side := f.Server()
 	d, p := f.Endpoint(side), f.Endpoint(f.Client)
-	if f.ActiveCloser != reassembly.CloserServer || d.FINAt-d.LastData <= answerEnds {
+	asked := p.LastData
+	if p.DataAfterPeerFIN > 0 {
+		asked = p.DataBeforePeerFIN
+	}
+	bye := d.LastDataLen <= alert && d.LastData-asked >= leastIdle // as the close_notify of TLS: nothing asked for it
+	if f.ActiveCloser != reassembly.CloserServer || d.FINAt-d.LastData <= answerEnds && !bye {
 		return
 	}
 	k := c.service
 	k.slot = d.FINAt / momentMost
 	s.crowded = s.crowded || s.closes.len() >= sketchPlaces
 	s.closes.on(&k, c.serviceHosts).n++
-	asked := p.LastData
-	if p.DataAfterPeerFIN > 0 {
-		asked = p.DataBeforePeerFIN
-	}
 	used, ref, by := lastUse(f, side, d.FINAt)
+	if bye && d.FINAt-d.LastData <= answerEnds {
+		used, ref, by = asked, 0, side // the packet of that is not kept
+	}
 	if used == 0 || by == f.Client && ref == p.LastDataRef || asked > used || unseen(f) || f.Quality&poor != 0 || !sentFIN(f, side) {
 		return // the FIN may be the answer
 	}
@@ -128,18 +132,20 @@ func (s *moments) each(found func(place, *momentCell)) {
 	keys := s.cells.places()
 	for i := 0; i < len(keys); i++ {
 		k := keys[i]
-		var sum momentCell
-		sum.merge(s.cells.get(k))
-		if s.shared(k, &sum) {
-			found(k.whole(), &sum)
-			continue
-		}
 		if i+1 < len(keys) && keys[i+1].whole() == k.whole() && keys[i+1].slot == k.slot+1 {
-			sum.merge(s.cells.get(keys[i+1]))
-			if s.shared(k, &sum) {
-				found(k.whole(), &sum)
+			var both momentCell // a moment may lie across the border of two slots
+			both.merge(s.cells.get(k))
+			both.merge(s.cells.get(keys[i+1]))
+			if s.shared(k, &both) {
+				found(k.whole(), &both)
 				i++
+				continue
 			}
+		}
+		if c := s.cells.get(k); s.shared(k, c) {
+			var one momentCell
+			one.merge(c)
+			found(k.whole(), &one)
 		}
 	}
 }
