@@ -31,8 +31,9 @@ test: deps
 offline:
 	CGO_ENABLED=0 $(GO) build -o lastack ./cmd/lastack
 
+# -short leaves out the long tests of what one goroutine does alone.
 race: deps
-	$(GO) test -pgo=off -race ./...
+	$(GO) test -pgo=off -race -short ./...
 
 lint: deps
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

@@ -88,6 +88,9 @@ func TestWheelIsBounded(t *testing.T) {
 // Room for a new flow is found in about as many looks whether it was connections
 // or half-open ones that filled the table before.
 func TestEvictionLooks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	const max = 1 << 15
 	table := NewTable(Options{MaxFlows: max, Compat: true}, func(*Flow) {})
 	n, at := 0, int64(1e18)

@@ -146,6 +146,9 @@ var flowDiff = cmp.Options{cmp.AllowUnexported(Flow{}, compat.State{}), cmpopts.
 
 // The short ways lead to where the whole one does.
 func TestShortWays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	short, turns := 0, 0
 	for seed := range uint64(220) {
 		for _, max := range []int{1, 3, 1000} {
@@ -320,6 +323,9 @@ func TestTableMemory(t *testing.T) {
 // A log cannot grow beyond what its length and its numbers can tell, however
 // long a connection goes wrong.
 func TestLongStrife(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	most, steps := uint16(0), uint8(0)
 	flags := [...]tcp.Flags{tcp.ACK, tcp.ACK, tcp.ACK, tcp.RST, tcp.RST | tcp.ACK, tcp.FIN | tcp.ACK, tcp.SYN, tcp.SYN | tcp.ACK, tcp.FIN}
 	for seed := range uint64(60) {

@@ -54,6 +54,9 @@ func ordinaryTalk(serverFirst bool) (out []tcp.Segment) {
 // Whatever befalls an ordinary connection, at whatever segment, the short ways
 // lead to where the whole one does.
 func TestShortWaysOfOrdinaryTalks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	type change func(s tcp.Segment) []tcp.Segment
 	one := func(f func(s *tcp.Segment)) change {
 		return func(s tcp.Segment) []tcp.Segment { f(&s); return []tcp.Segment{s} }

@@ -12,6 +12,9 @@ import (
 // Flows end when their retention does, to the nanosecond and in one order,
 // however often one sweeps, and wherever the clock leaps or steps back meanwhile.
 func TestSweepRhythms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	const flows = 4000
 	ended := func(seed uint64, pause func(*rand.Rand) int64) (list []string) {
 		clock, rhythm := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))

@@ -10,6 +10,9 @@ import (
 )
 
 func TestPoorerCapturesBlameNobodyElse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	for _, s := range scenarios(t) {
 		p, err := profile(s)
 		if err != nil {

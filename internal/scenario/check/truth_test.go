@@ -230,6 +230,9 @@ func TestFindingsAreTrue(t *testing.T) {
 
 // Nor is anything untrue in a poorer view of them.
 func TestPoorerViewsAreTrue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and of one goroutine")
+	}
 	for seed := uint64(0); seed < 400; seed++ {
 		l := live(t, seed)
 		var twice, holes []scenario.Frame
