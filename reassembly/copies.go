@@ -35,9 +35,12 @@ const (
 	copyUnit     = 16              // 2^16 ns
 	copyWindow   = 2e6 >> copyUnit // without an IP ID
 	copyWindowID = 1e9 >> copyUnit // with one
-	// copyWindowRTO is for a SYN, which no host repeats sooner (RFC 6298 §2.1), and
-	// for a FIN with a timestamp, which goes on until it is repeated.
-	copyWindowRTO = 500e6 >> copyUnit
+	// copyWindowSYN is for a SYN: no timer repeats one within a second (RFC 6298
+	// §2.1), but Windows tries again half a second after a refusal.
+	copyWindowSYN = 200e6 >> copyUnit
+	// copyWindowFIN is for a FIN with a timestamp, which goes on until it is
+	// repeated.
+	copyWindowFIN = 500e6 >> copyUnit
 )
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
@@ -49,8 +52,10 @@ func (c *copies) seen(s *tcp.Segment) bool {
 	switch stamped := s.Options&tcp.OptTimestamps != 0; {
 	case s.IPID != 0:
 		window = copyWindowID
-	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN, s.Flags&tcp.FIN != 0 && stamped:
-		window = copyWindowRTO
+	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN:
+		window = copyWindowSYN
+	case s.Flags&tcp.FIN != 0 && stamped:
+		window = copyWindowFIN
 	}
 	last := len(set) - 1
 	for i := range set {

@@ -51,9 +51,9 @@ func (e *entry) sent(side tcp.Side, seq tcp.Seq) bool {
 	return off >= 0 && off < maxJump || off < 0 && p.has(hasEdge) && seq.Less(p.edge)
 }
 
-// EndsByICMP reports that the first ICMP error which quotes the flow is one at
-// which the client gives up where it answers the SYN. Not all hosts do at others
-// than "destination unreachable": one that goes on did not.
+// EndsByICMP reports that the ICMP error in Handshake is one at which the client
+// gives up where it answers the SYN. Not all hosts do at others than "destination
+// unreachable": one that goes on did not.
 func (f *Flow) EndsByICMP() bool {
 	h, is4 := &f.Handshake, f.Tuple.Is4()
 	return h.ICMPRef != 0 && hardError(is4, h.ICMPType, h.ICMPCode) && (unreachable(is4, h.ICMPType) || h.LastSYN <= h.ICMP)

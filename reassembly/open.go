@@ -141,8 +141,10 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 		// Another ISN for the same SYN: the server forgot, or two answer. The
 		// last one stands until the client chooses.
 		t.mark(e, SYNACKAgain, s)
-		if x := t.resetsOf(t.extra(e)); x.suspect.By == s.From {
-			x.suspect = Reset{} // it began anew: the RST was its own
+		if x := t.known(e); x.resets != 0 {
+			if r := t.resets.get(x.resets); r.suspect.By == s.From {
+				r.suspect = Reset{} // it began anew: the RST was its own
+			}
 		}
 		d.startAt(s)
 		d.ack = s.Ack

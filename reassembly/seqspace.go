@@ -185,8 +185,9 @@ func (t *Table) behind(e *entry, s *tcp.Segment, right tcp.Seq) bool {
 }
 
 // awaited reports that the peer, which has room, has yet to acknowledge the last
-// octet of s, and nothing that a host would repeat before it: then it is no probe, which is sent with nothing outstanding (RFC
-// 9293 §3.8.4) or against a closed window, but payload again.
+// octet of s, and nothing that a host would repeat before it: then it is no probe,
+// which is sent with nothing outstanding (RFC 9293 §3.8.4) or against a closed
+// window, but payload again.
 func awaited(e *entry, s *tcp.Segment) bool {
 	d, p := e.end(s.From), e.end(s.From.Other())
 	return p.has(hasAck) && !p.has(inZeroWindow) && (p.ack == s.Seq || d.dataLen == 1 && p.ack.Less(s.Seq))

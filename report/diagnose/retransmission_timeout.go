@@ -123,12 +123,6 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	}
 }
 
-// restarted reports that a side opened another connection on the same four-tuple,
-// whose port its host would not have given away: that knew the old one no longer.
-func restarted(f *reassembly.Flow, s tcp.Side) bool {
-	return firstMark(f, s, reassembly.SYNOnLive, 0) != nil
-}
-
 // maxRTO bounds the gap between two repetitions, ns: TCP_RTO_MAX of Linux, and
 // at least the 60 s of RFC 6298 §2.5.
 const maxRTO = 120e9

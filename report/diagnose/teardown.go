@@ -111,3 +111,9 @@ func findLostACK(f *reassembly.Flow, s tcp.Side) (l lostACK, ok bool) {
 	}
 	return l, false
 }
+
+// restarted reports that a side opened another connection on the same four-tuple,
+// whose port its host would not have given away: that knew the old one no longer.
+func restarted(f *reassembly.Flow, s tcp.Side) bool {
+	return firstMark(f, s, reassembly.SYNOnLive, 0) != nil
+}
