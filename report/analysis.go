@@ -48,8 +48,10 @@ type Options struct {
 	// ListFindings keeps the findings for Report.Findings, the first 1,000 of
 	// each group; AllFindings keeps every one. Groups are exact without.
 	ListFindings, AllFindings bool
-	Series                    bool       // gather Report.Series
-	Flows                     FlowWriter // nil when nobody wants them
+	// States gathers Report.States, those of the input's end; StatesAt does as well.
+	// Series gathers both.
+	States, Series bool
+	Flows          FlowWriter // nil when nobody wants them
 }
 
 // FlowWriter takes the flows as they are finalised, each as bytes of its own
@@ -141,7 +143,7 @@ const EndOfInput = math.MaxInt64
 func (a *Analysis) StatesAt(t, earlier int64) {
 	a.earlier = earlier
 	for _, p := range a.panels {
-		p.judge.people.at, p.judge.people.past = t, true
+		p.judge.people.at, p.judge.people.past, p.judge.counts = t, true, true
 	}
 }
 

@@ -248,7 +248,7 @@ func TestWriteError(t *testing.T) {
 // ends although no segment comes any more.
 func TestAdvance(t *testing.T) {
 	in := canonical.Inputs()[0]
-	a := report.New(report.Options{})
+	a := report.New(report.Options{States: true})
 	for i := range in.Segments {
 		a.Add(&in.Segments[i])
 	}

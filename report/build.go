@@ -80,7 +80,9 @@ func (a *Analysis) count(r *Report, judges []*judge, moves *series, end int64) {
 	if t := a.earlier; t != 0 && people.asked > end && r.Start-t < people.asked-end {
 		people = &census{past: true, asked: t, at: t, listeners: people.listeners} // nothing was known yet
 	}
-	r.States = people.states()
+	if judges[0].counts {
+		r.States = people.states()
+	}
 	r.Asked = people.past
 	if at := people.asked; at < r.Start && r.Packets > 0 {
 		r.noteStates("the states are asked for at a time before the first packet, %s, when nothing is known", r.Meta.Clock.For(r).Moment(at))

@@ -67,6 +67,7 @@ type judge struct {
 
 	sums    sums
 	pauses  []int64 // instants before which began what was open in a pause, in order
+	counts  bool    // people are counted: somebody asked for it
 	people  population
 	best    map[groupKey]*best
 	times   int      // in all of them
@@ -95,6 +96,7 @@ func newJudge(opt *Options) *judge {
 	j := &judge{opt: opt, flows: opt.Flows, ctx: diagnose.Context{Profile: opt.Profile}, best: map[groupKey]*best{}}
 	j.ctx.Patterns = diagnose.NewPatterns(opt.Rules)
 	j.ctx.Bare = true
+	j.counts = opt.States || opt.Series
 	j.emit, j.covered = j.found, diagnose.Covered(opt.Rules)
 	return j
 }
@@ -106,20 +108,24 @@ func (j *judge) clone() *judge {
 	c.flows = nil
 	c.sums = j.sums.clone()
 	c.pauses, c.ctx.Leaps = slices.Clone(j.pauses), j.ctx.Leaps.Clone()
-	c.people = j.people.clone()
+	c.counts, c.people = j.counts, j.people.clone()
 	c.ctx.Patterns = j.ctx.Patterns.Clone()
 	return c
 }
 
 // take judges one flow, which is valid during the call.
 func (j *judge) take(f *reassembly.Flow) {
-	j.people.approach(f)
+	if j.counts {
+		j.people.approach(f)
+	}
 	j.flow = f
 	if j.blame.confidence != 0 {
 		j.blame = blame{}
 	}
 	diagnose.Judge(&j.ctx, j.opt.Rules, f, j.emit)
-	j.people.add(f)
+	if j.counts {
+		j.people.add(f)
+	}
 	j.sums.add(f)
 	if f.Quality&reassembly.QualityCaptureLoss != 0 && !j.paused(f) {
 		j.sums.lossy++

@@ -55,7 +55,7 @@ func storyOf(s *scenario.Scenario) story {
 // analyse reports on an input with its states at a time, 0 for its end.
 func (in *story) analyse(t *testing.T, threads int, at int64) *report.Report {
 	t.Helper()
-	a := report.New(report.Options{Threads: threads, Series: at == 0})
+	a := report.New(report.Options{Threads: threads, States: at == 0, Series: at == 0})
 	if at != 0 {
 		a.StatesAt(at, 0)
 	}

@@ -344,7 +344,7 @@ func (s *session) options() report.Options {
 	o := report.Options{
 		Profile: s.cfg.profile, MaxFlows: s.cfg.maxFlows, Threads: s.cfg.threads, Rules: s.cfg.rules,
 		ListFindings: s.lines != nil, AllFindings: s.cfg.allFindings && (s.lines != nil || s.cfg.text()),
-		Series: s.cfg.csv != "" || s.cfg.prom != "",
+		States: s.lines != nil, Series: s.cfg.csv != "" || s.cfg.prom != "",
 	}
 	if s.lines != nil {
 		o.Flows = s.lines.flowWriter()

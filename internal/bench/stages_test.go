@@ -114,7 +114,7 @@ func track(t *reassembly.Table, segments []tcp.Segment) {
 
 // analyse runs the segments through an analysis with one thread.
 func (m *material) analyse(tb testing.TB, flows report.FlowWriter) {
-	a := report.New(report.Options{Threads: 1, MaxFlows: 1 << 24, Rules: diagnose.Rules(), Flows: flows})
+	a := report.New(report.Options{Threads: 1, MaxFlows: 1 << 24, Rules: diagnose.Rules(), States: flows != nil, Flows: flows})
 	for i := range m.segments {
 		a.Add(&m.segments[i])
 	}
@@ -127,7 +127,7 @@ func (m *material) analyse(tb testing.TB, flows report.FlowWriter) {
 func (m *material) whole(tb testing.TB, threads int) {
 	lines := jsonl.New(io.Discard)
 	a := report.New(report.Options{
-		Threads: threads, MaxFlows: 1 << 24, Rules: diagnose.Rules(), ListFindings: true, Flows: lines,
+		Threads: threads, MaxFlows: 1 << 24, Rules: diagnose.Rules(), ListFindings: true, States: true, Flows: lines,
 	})
 	dec := decode.New(decode.Options{})
 	var s tcp.Segment

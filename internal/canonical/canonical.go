@@ -36,7 +36,7 @@ func Inputs() []Input { return []Input{clean(), leak(), mixed(), oneWay(), empty
 
 // Analyse makes the report of an input.
 func (in Input) Analyse(o report.Options) (*report.Report, error) {
-	o.Rules = Rules()
+	o.Rules, o.States = Rules(), true
 	a := report.New(o)
 	for i := range in.Segments {
 		a.Add(&in.Segments[i])

@@ -77,7 +77,7 @@ func analyse(file string, s *scenario.Scenario, threads int) (*report.Report, er
 	if err != nil {
 		return nil, err
 	}
-	return analyseFile(file, report.Options{Profile: p, Threads: threads, Rules: diagnose.Rules(), ListFindings: true})
+	return analyseFile(file, report.Options{Profile: p, Threads: threads, Rules: diagnose.Rules(), ListFindings: true, States: true})
 }
 
 // analyseFile runs a capture file through reader, decoder and report. Damage

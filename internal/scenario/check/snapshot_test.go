@@ -32,7 +32,7 @@ func snapshot(t *testing.T, s *scenario.Scenario) *report.Report {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	a := report.New(report.Options{Profile: p, Rules: diagnose.Rules(), ListFindings: true})
+	a := report.New(report.Options{Profile: p, Rules: diagnose.Rules(), ListFindings: true, States: true})
 	in, end := read(src, a)
 	return a.Snapshot(end, in)
 }
