@@ -129,10 +129,8 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 	if !knew && d.has(ackedFIN) {
 		// Even a bare acknowledgement says how far its sender had written.
 		d.nxtFIN = s.Seq.Max(written)
-		if e.extra != 0 {
-			if x := t.side(e, s.From); x.aheadAt != 0 {
-				d.nxtFIN = d.nxtFIN.Max(x.ahead)
-			}
+		if x := t.knownSide(t.known(e), s.From); x.aheadAt != 0 {
+			d.nxtFIN = d.nxtFIN.Max(x.ahead)
 		}
 	}
 	if s.Flags&tcp.FIN != 0 {

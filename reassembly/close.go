@@ -73,7 +73,9 @@ func (t *Table) closesGap(e *entry, s *tcp.Segment) {
 			t.gap(e, side)
 		}
 	}
-	x.sides[side.Index()].repeats = 0
+	if r := t.knownSide(x, side); r.repeats != 0 {
+		r.repeats = 0
+	}
 }
 
 // proveOpening confirms the steps of the handshake that were presumed.
@@ -127,7 +129,7 @@ func (t *Table) deduceFIN(e *entry, s *tcp.Segment) {
 	if !closing || p.has(sentFIN) || !p.has(sentAny) || s.Ack != p.nxt.Add(1) {
 		return
 	}
-	if d.has(hasAck) && d.ack == s.Ack && t.known(e).sides[side.Index()].unseenAt < d.dataAt {
+	if d.has(hasAck) && d.ack == s.Ack && t.knownSide(t.known(e), side).unseenAt < d.dataAt {
 		return // it went on writing after that octet: rather payload that was not captured
 	}
 	if !t.move(e, side, fsm.SendFIN, fsm.Implied, s) {
@@ -310,7 +312,7 @@ func (t *Table) receivesACK(e *entry, s *tcp.Segment) {
 	case !p.has(finAcked):
 		p.bits |= finAcked
 		t.move(e, side, fsm.RecvACKOfFIN, fsm.Presumed, s)
-	case e.extra != 0 && t.side(e, side).finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
+	case t.knownSide(t.known(e), side).finRepeats > 0 && s.Len == 0 && s.Flags&tcp.FIN == 0:
 		t.mark(e, FINAckedAgain, s)
 	}
 }
@@ -329,11 +331,10 @@ func (t *Table) inFlightACK(e *entry, s *tcp.Segment) {
 // its own FIN: it had used shutdown(), not close().
 func (t *Table) stillReads(e *entry, s *tcp.Segment) {
 	d, p := e.end(s.From), e.end(s.From.Other())
-	x := t.extra(e)
 	if d.has(halfAlive) || !p.has(dataAfterFIN) {
 		return
 	}
-	if x.sides[s.From.Other().Index()].afterFINSeq.Less(s.Ack) {
+	if t.side(e, s.From.Other()).afterFINSeq.Less(s.Ack) {
 		d.bits |= halfAlive
 		t.mark(e, DataAck, s)
 	}

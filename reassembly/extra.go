@@ -2,23 +2,24 @@ package reassembly
 
 import "github.com/lastack/lastack/reassembly/tcp"
 
-// extra is what only some flows need. What still fewer need stands behind
-// indexes of its own.
+// extra is what only some flows need: above all those with an RST, of which a
+// scan shows as many as there are ports. What still fewer need stands behind
+// indexes of its own, 0 where there is none.
 type extra struct {
-	sides    [2]extraSide
-	holes    uint32 // index of both directions' holes, 0 for none
-	resets   uint32 // of what is known of RSTs
-	previous uint32 // of the incarnation before
-	icmp     uint32 // of the first ICMP error
+	spoken   [2]spoken
+	sides    [2]uint32 // of what only some endpoints need
+	holes    uint32    // of both directions' holes
+	resets   uint32    // of what is known of RSTs
+	previous uint32    // of the incarnation before
+	icmp     uint32    // of the first ICMP error
 	// challenge is when and by whom something was sent that draws a challenge
 	// ACK (RFC 5961 §3, §4); at is 0 when nothing waits for one.
 	challengeAt   int64
 	challengeFrom tcp.Side
 }
 
-// extraSide is one endpoint's part.
+// extraSide is what only some endpoints need.
 type extraSide struct {
-	spoken  spoken
 	restart restart // of its stay in TIME_WAIT
 
 	retransmits, copies                 uint32
@@ -61,13 +62,19 @@ type restart struct {
 type resets struct {
 	reset     Reset
 	resetSeq  tcp.Seq // of the RST in reset
+	suspicion uint32  // index of what is to be found out of one, 0 for none
 	effective bool    // reset took effect
-	// suspect is the first RST of a live endpoint, until it proves to be denied;
-	// suspectTS the latest timestamp of its sender by then.
-	suspect   Reset
-	suspectTS uint32
-	denied    Denied
 }
+
+// suspicion is the first RST of a live endpoint, Ref 0 when there is none, until
+// it proves to be denied; then it is what Denied tells.
+type suspicion struct {
+	Denied
+	ts uint32 // the latest timestamp of its sender by then
+}
+
+// open reports that the RST may still prove to be denied.
+func (q *suspicion) open() bool { return q.Ref != 0 && q.ProofRef == 0 }
 
 // icmpError is an ICMP error that quotes the flow.
 type icmpError struct {
@@ -83,8 +90,10 @@ func (t *Table) extra(e *entry) *extra {
 	return made(&t.extras, &e.extra)
 }
 
-// side is the part of extra that belongs to one side, made when first needed.
-func (t *Table) side(e *entry, s tcp.Side) *extraSide { return &t.extra(e).sides[s.Index()] }
+// side is what only some endpoints need, made when first needed.
+func (t *Table) side(e *entry, s tcp.Side) *extraSide {
+	return made(&t.sides, &t.extra(e).sides[s.Index()])
+}
 
 // made is the value behind an index, which is made when first needed.
 func made[T any](s *slab[T], i *uint32) *T {
@@ -109,8 +118,10 @@ func (t *Table) resetsOf(x *extra) *resets  { return made(&t.resets, &x.resets) 
 
 // Nothing is known beyond the entry; nobody writes here.
 var (
-	noExtra  extra
-	noResets resets
+	noExtra     extra
+	noSide      extraSide
+	noResets    resets
+	noSuspicion suspicion
 )
 
 // known is what extra holds of e, to be read only.
@@ -119,6 +130,24 @@ func (t *Table) known(e *entry) *extra {
 		return &noExtra
 	}
 	return t.extras.get(e.extra)
+}
+
+// knownSide is what x holds of one side, to be read, and written only where it is
+// not the zero value.
+func (t *Table) knownSide(x *extra, s tcp.Side) *extraSide {
+	if n := x.sides[s.Index()]; n != 0 {
+		return t.sides.get(n)
+	}
+	return &noSide
+}
+
+// suspected is what is to be found out of one of x, to be read, and written only
+// where it is not the zero value.
+func (t *Table) suspected(x *resets) *suspicion {
+	if x.suspicion == 0 {
+		return &noSuspicion
+	}
+	return t.suspicions.get(x.suspicion)
 }
 
 // knownResets is what is known of the RSTs of e, to be read only.
@@ -139,20 +168,24 @@ func (t *Table) freeExtra(e *entry) {
 		return
 	}
 	x := t.extras.get(e.extra)
-	if x.holes != 0 {
-		t.holes.release(x.holes)
-	}
+	drop(&t.sides, x.sides[0])
+	drop(&t.sides, x.sides[1])
+	drop(&t.holes, x.holes)
 	if x.resets != 0 {
+		drop(&t.suspicions, t.resets.get(x.resets).suspicion)
 		t.resets.release(x.resets)
 	}
-	if x.previous != 0 {
-		t.previouses.release(x.previous)
-	}
-	if x.icmp != 0 {
-		t.icmps.release(x.icmp)
-	}
+	drop(&t.previouses, x.previous)
+	drop(&t.icmps, x.icmp)
 	t.extras.release(e.extra)
 	e.extra = 0
+}
+
+// drop gives back the value behind an index, if there is one.
+func drop[T any](s *slab[T], i uint32) {
+	if i != 0 {
+		s.release(i)
+	}
 }
 
 // spoke is the last segment of a side that was neither a copy nor an RST. For
@@ -161,7 +194,7 @@ func (t *Table) freeExtra(e *entry) {
 func (t *Table) spoke(e *entry, s tcp.Side) spoken {
 	d := e.end(s)
 	if d.has(spokeApart) {
-		return t.side(e, s).spoken
+		return t.extra(e).spoken[s.Index()]
 	}
 	return spoken{d.lastAt, d.lastRef, d.ack, d.nxt}
 }
@@ -175,7 +208,7 @@ func (t *Table) keepSpoken(e *entry, s tcp.Side) {
 }
 
 func (t *Table) setSpoken(e *entry, s tcp.Side, w spoken) {
-	t.side(e, s).spoken = w
+	t.extra(e).spoken[s.Index()] = w
 	e.end(s).bits |= spokeApart
 }
 

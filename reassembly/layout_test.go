@@ -222,6 +222,7 @@ func (t *Table) check() error {
 	wide := map[uint32]bool{}
 	blocks := map[uint32]bool{}
 	count, compats := 0, 0
+	var rest behind
 	for p, v := range t.index.slots {
 		if v == 0 {
 			continue
@@ -264,6 +265,7 @@ func (t *Table) check() error {
 		if e.compat != 0 {
 			compats++
 		}
+		rest.count(t, e)
 		octets := 0
 		for b := e.logHead; b != 0; b = t.blocks.get(b).next {
 			if blocks[b] {
@@ -283,16 +285,38 @@ func (t *Table) check() error {
 		return fmt.Errorf("%d slots are taken, %d counted", count, t.index.count)
 	}
 	for name, n := range map[string][3]int{
-		"wides":  {int(t.wides.next), t.wides.unused(), len(wide)},
-		"blocks": {int(t.blocks.next), t.blocks.unused(), len(blocks)},
-		"compat": {int(t.compats.next), t.compats.unused(), compats},
-		"flows":  {int(t.entries.next + t.openings.next), t.entries.unused() + t.openings.unused(), count + 1},
+		"wides":      {int(t.wides.next), t.wides.unused(), len(wide)},
+		"blocks":     {int(t.blocks.next), t.blocks.unused(), len(blocks)},
+		"compat":     {int(t.compats.next), t.compats.unused(), compats},
+		"extras":     {int(t.extras.next), t.extras.unused(), rest.extras},
+		"sides":      {int(t.sides.next), t.sides.unused(), rest.sides},
+		"resets":     {int(t.resets.next), t.resets.unused(), rest.resets},
+		"suspicions": {int(t.suspicions.next), t.suspicions.unused(), rest.suspicions},
+		"flows":      {int(t.entries.next + t.openings.next), t.entries.unused() + t.openings.unused(), count + 1},
 	} {
 		if n[0]-n[1] != n[2] {
 			return fmt.Errorf("%d %s made, %d free, %d in use", n[0], name, n[1], n[2])
 		}
 	}
 	return nil
+}
+
+// behind counts what entries have in side tables.
+type behind struct{ extras, sides, resets, suspicions int }
+
+func (n *behind) count(t *Table, e *entry) {
+	if e.extra == 0 {
+		return
+	}
+	n.extras++
+	x := t.extra(e)
+	for _, i := range x.sides {
+		n.sides += int(min(i, 1))
+	}
+	if x.resets != 0 {
+		n.resets++
+		n.suspicions += int(min(t.resets.get(x.resets).suspicion, 1))
+	}
 }
 
 func TestTableMemory(t *testing.T) {

@@ -142,8 +142,8 @@ func (t *Table) sendsSYNACK(e *entry, s *tcp.Segment) {
 		// last one stands until the client chooses.
 		t.mark(e, SYNACKAgain, s)
 		if x := t.known(e); x.resets != 0 {
-			if r := t.resets.get(x.resets); r.suspect.By == s.From {
-				r.suspect = Reset{} // it began anew: the RST was its own
+			if q := t.suspected(t.resets.get(x.resets)); q.open() && q.By == s.From {
+				q.Reset = Reset{} // it began anew: the RST was its own
 			}
 		}
 		d.startAt(s)
@@ -336,10 +336,10 @@ func (t *Table) reachesAgain(e *entry, s *tcp.Segment) {
 	p := e.end(side)
 	switch {
 	case p.has(presumedSYNACK):
-		if r := t.latest(e, side, fsm.RecvSYNACK); t.side(e, s.From).retransmits > 1 && r != nil && s.At-r.at > t.patience(e) {
+		if r := t.latest(e, side, fsm.RecvSYNACK); t.knownSide(t.known(e), s.From).retransmits > 1 && r != nil && s.At-r.at > t.patience(e) {
 			t.retract(e, side, fsm.RecvSYNACK, s)
 		}
-	case p.state == fsm.SynSent && t.side(e, side).retransmits > 0 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt):
+	case p.state == fsm.SynSent && t.knownSide(t.known(e), side).retransmits > 0 && s.Ack.Sub(p.iss) > 0 && s.Ack.LessEq(p.nxt):
 		t.move(e, side, fsm.RecvSYNACK, fsm.Presumed, s)
 	}
 }

@@ -15,7 +15,7 @@ const (
 // busy reports that something waits in extra for an acknowledgement of the side
 // with index i that goes beyond ack, or for any segment.
 func (t *Table) busy(x *extra, i int, ack tcp.Seq) bool {
-	if x.resets != 0 || x.challengeAt != 0 || x.sides[i].repeats != 0 {
+	if x.resets != 0 || x.challengeAt != 0 || x.sides[i] != 0 && t.sides.get(x.sides[i]).repeats != 0 {
 		return true
 	}
 	return x.holes != 0 && t.holes.get(x.holes)[i].beyond(ack)

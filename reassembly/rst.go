@@ -196,12 +196,12 @@ func (t *Table) suspects(e *entry, s *tcp.Segment) {
 	if !d.has(sentAny) || d.state == fsm.Closed || answersBadACK(d, s) {
 		return
 	}
-	x := t.resetsOf(t.extra(e))
-	if x.suspect.Ref == 0 && x.denied.Ref == 0 {
-		x.suspect, x.suspectTS = t.describeRST(e, s), d.tsval
+	q := made(&t.suspicions, &t.resetsOf(t.extra(e)).suspicion)
+	if q.Ref == 0 {
+		q.Reset, q.ts = t.describeRST(e, s), d.tsval
 		// An RST that somebody else made up may have any timestamp.
-		if ahead := int32(s.TSVal - d.tsval); s.Options&tcp.OptTimestamps != 0 && ahead >= 0 && int64(ahead) <= (s.At-x.suspect.HeardAt)/1e6+fastTicks {
-			x.suspectTS = s.TSVal
+		if ahead := int32(s.TSVal - d.tsval); s.Options&tcp.OptTimestamps != 0 && ahead >= 0 && int64(ahead) <= (s.At-q.HeardAt)/1e6+fastTicks {
+			q.ts = s.TSVal
 		}
 	}
 }
@@ -222,22 +222,22 @@ func (t *Table) disowns(e *entry, s *tcp.Segment) {
 	if i == 0 {
 		return
 	}
-	x := t.resets.get(i)
-	late := x.suspect.Ref != 0 && x.suspect.By == s.From && s.At-x.suspect.At > t.patience(e)
-	if late && !x.overtook(e.end(s.From), s) {
-		t.deny(x, s)
+	q := t.suspected(t.resets.get(i))
+	late := q.open() && q.By == s.From && s.At-q.At > t.patience(e)
+	if late && !q.overtook(e.end(s.From), s) {
+		q.deny(s)
 	}
 }
 
 // overtook reports that the suspect RST was sent after segment s of the same
 // sender d, by their timestamps: s took longer.
-func (x *resets) overtook(d *end, s *tcp.Segment) bool {
-	return d.has(hasTS) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-x.suspectTS) <= 0 && s.At-x.suspect.At < latestOvertaken
+func (q *suspicion) overtook(d *end, s *tcp.Segment) bool {
+	return d.has(hasTS) && s.Options&tcp.OptTimestamps != 0 && int32(s.TSVal-q.ts) <= 0 && s.At-q.At < latestOvertaken
 }
 
-func (t *Table) deny(x *resets, s *tcp.Segment) {
-	x.denied = Denied{Reset: x.suspect, ProofAt: s.At, ProofRef: s.Ref, ProofSide: s.From}
-	x.suspect = Reset{}
+// deny notes that s disproves the RST.
+func (q *suspicion) deny(s *tcp.Segment) {
+	q.ProofAt, q.ProofRef, q.ProofSide = s.At, s.Ref, s.From
 }
 
 // provokes remembers a segment that draws a challenge ACK.

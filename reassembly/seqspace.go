@@ -249,9 +249,8 @@ func (t *Table) firstPlain(e *entry, s *tcp.Segment) {
 	if e.extra == 0 {
 		return
 	}
-	x := t.extra(e)
-	if x.sides[s.From.Other().Index()].earlyRepeats > 0 {
-		me := &x.sides[s.From.Index()]
+	if t.knownSide(t.extra(e), s.From.Other()).earlyRepeats > 0 {
+		me := t.side(e, s.From)
 		me.firstPlain, me.firstPlainRef = s.At, s.Ref
 	}
 }

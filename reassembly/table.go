@@ -26,8 +26,10 @@ type Table struct {
 
 	compats    slab[compat.State]
 	extras     slab[extra]
+	sides      slab[extraSide]
 	holes      slab[[2]holes]
 	resets     slab[resets]
+	suspicions slab[suspicion]
 	previouses slab[Previous]
 	icmps      slab[icmpError]
 	pending    map[uint32][]tcp.Segment // SYNs held until they are answered, by entry

@@ -71,7 +71,9 @@ func (g *Tables) approach(few []held) {
 		next[k] = g.list[h.table].approachLog(h.flow)
 	}
 	for k, h := range few {
-		g.list[h.table].approachBlock(next[k])
+		t := g.list[h.table]
+		t.approachBlock(next[k])
+		t.approachSides(h.flow)
 	}
 }
 
@@ -112,13 +114,26 @@ func (t *Table) approachLog(i uint32) uint32 {
 	e := t.entries.get(i)
 	if e.extra != 0 {
 		x := t.extras.get(e.extra)
-		for k := range x.sides {
-			d := &x.sides[k]
-			t.touched += d.retransmits + d.repeats + uint32(d.lastEarlyRepeat) + uint32(d.unseenAt)
-		}
-		t.touched += x.resets
+		t.touched += uint32(x.spoken[0].at) + x.resets
 	}
 	return t.approachBlock(e.logHead)
+}
+
+// approachSides looks at what extra names of a flow whose log was approached.
+func (t *Table) approachSides(i uint32) {
+	if i&openingBit != 0 || t.entries.get(i).extra == 0 {
+		return
+	}
+	x := t.extra(t.entries.get(i))
+	for _, n := range x.sides {
+		if n != 0 {
+			d := t.sides.get(n)
+			t.touched += d.retransmits + d.repeats + uint32(d.lastEarlyRepeat) + uint32(d.unseenAt)
+		}
+	}
+	if x.resets != 0 {
+		t.touched += t.resets.get(x.resets).suspicion
+	}
 }
 
 // approachBlock looks at both ends of a block, if there is one, and says which is

@@ -143,7 +143,6 @@ func (c ResetClass) String() string {
 
 // Reset is the RST that took effect.
 type Reset struct {
-	By         tcp.Side
 	At         int64
 	Ref        tcp.PacketRef
 	InAnswerTo tcp.PacketRef // 0 when it answers nothing
@@ -152,6 +151,7 @@ type Reset struct {
 	// there was none.
 	HeardAt  int64
 	HeardRef tcp.PacketRef
+	By       tcp.Side
 	Class    ResetClass
 	HasACK   bool
 	TTL      uint8

@@ -25,8 +25,8 @@ func (t *Table) enter(e *entry, side tcp.Side, to fsm.State, at int64) {
 		}
 	case fsm.TimeWait:
 		d.timer = at + int64(p.TwoMSL)
-		if e.extra != 0 {
-			t.side(e, side).restart = restart{}
+		if x := t.knownSide(t.known(e), side); x.restart.count != 0 {
+			x.restart = restart{}
 		}
 	}
 	switch to {
@@ -135,8 +135,8 @@ func (t *Table) revive(e *entry, s *tcp.Segment) bool {
 			t.clearSender(e, s)
 		}
 	case fsm.SendRST:
-		x := t.knownResets(e)
-		if s.At-last.at > t.patience(e) && !(x.suspect.Ref == last.ref && x.overtook(d, s)) {
+		q := t.suspected(t.knownResets(e))
+		if s.At-last.at > t.patience(e) && !(q.open() && q.Ref == last.ref && q.overtook(d, s)) {
 			t.retract(e, s.From, on, s) // somebody else sent that RST
 			d.bits &^= aborted
 		}
@@ -156,8 +156,8 @@ func (t *Table) clearSender(e *entry, s *tcp.Segment) {
 	}
 	t.retract(e, side, fsm.SendRST, s)
 	e.end(side).bits &^= aborted
-	if x.suspect.Ref == x.reset.Ref {
-		t.deny(x, s)
+	if q := t.suspected(x); q.open() && q.Ref == x.reset.Ref {
+		q.deny(s)
 	}
 }
 

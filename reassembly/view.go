@@ -46,11 +46,13 @@ func (v *view) fill(t *Table, e *entry, why Ending, until int64) *Flow {
 	if v.rsts.stand(v.resets) {
 		f.Reset = v.resets.reset
 	}
-	f.Denied = v.resets.denied
+	if q := t.suspected(v.resets); q.ProofRef != 0 {
+		f.Denied = q.Denied
+	}
 	v.torn = false
 	for _, side := range [2]tcp.Side{tcp.SideA, tcp.SideB} {
 		v.endpoint(t, side)
-		v.lastStay(side)
+		v.lastStay(t, side)
 	}
 	if len(v.timeWaits) > 1 {
 		slices.SortStableFunc(v.timeWaits, func(a, b TimeWait) int {
@@ -208,8 +210,8 @@ func (v *view) endpoint(t *Table, side tcp.Side) {
 	out.AckedPeerFIN, out.NxtAtPeerFIN, out.HalfCloseAlive = d.has(ackedFIN), d.nxtFIN, d.has(halfAlive)
 	out.Timestamps, out.LastTSVal, out.TSEcr = d.has(hasTS), d.tsval, d.tsecr
 	out.SYNTSVal, out.HasSYNTSVal, out.TTL = d.tsSYN, d.has(hasTSSYN), d.ttl
-	if e.extra != 0 {
-		x := &v.extra.sides[k]
+	if n := v.extra.sides[k]; n != 0 {
+		x := t.sides.get(n)
 		out.more(x)
 		v.torn = v.torn || x.aheadAt != 0 && d.nxt.Less(x.ahead)
 	}
@@ -268,13 +270,13 @@ func (v *view) lastTimeWait(side tcp.Side) *TimeWait {
 }
 
 // lastStay completes a side's last stay in TIME_WAIT, if it had any.
-func (v *view) lastStay(side tcp.Side) {
+func (v *view) lastStay(t *Table, side tcp.Side) {
 	last := v.lastTimeWait(side)
 	if last == nil {
 		return
 	}
 	last.Expires = v.entry.end(side).timer
-	again := &v.extra.sides[side.Index()].restart
+	again := &t.knownSide(v.extra, side).restart
 	last.Restarts, last.RestartAt, last.RestartRef = again.count, again.at, again.ref
 	if v.stood[side.Index()] != fsm.TimeWait {
 		return
