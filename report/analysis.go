@@ -124,6 +124,7 @@ func New(opt Options) *Analysis {
 	if opt.Threads > 1 {
 		a.pool = startPool(min(opt.Threads, panels), a.panels, a.collector)
 	} else {
+		a.inline.pool = &a.collector.blocks
 		for _, p := range a.panels {
 			p.judge.out = &a.inline
 		}

@@ -12,6 +12,7 @@ type collector struct {
 	groups groups
 	series *series // nil when nobody wants it
 	order  []place // of merge, kept for its memory
+	blocks blocks  // for the chunks that it gets
 	err    error   // the first of writing
 }
 
@@ -88,7 +89,7 @@ func (c *collector) gather(judges []*judge, waiting []*chunk, run func(i int)) {
 	for i, j := range judges {
 		s := &stream{full: make(chan *chunk, 4), empty: make(chan *chunk, 6)}
 		for range cap(s.empty) {
-			s.empty <- new(chunk)
+			s.empty <- &chunk{pool: &c.blocks}
 		}
 		streams = append(streams, s)
 		j.out, j.full = <-s.empty, s.swap

@@ -132,7 +132,7 @@ func (j *judge) take(f *reassembly.Flow) {
 	}
 	j.sums.seen.add(f, &j.blame)
 	if j.flows != nil {
-		j.out.lines = j.flows.AppendFlow(j.out.lines, f)
+		j.out.write(j.flows, f)
 	}
 	if j.opt.Series {
 		j.out.moves = appendMoves(j.out.moves, f)

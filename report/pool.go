@@ -62,7 +62,7 @@ func startPool(threads int, panels []*panel, c *collector) *pool {
 			in: make(chan *batch, batchesEach), out: make(chan *chunk, 1), free: make(chan *chunk, 3), all: panels,
 		}
 		for range cap(w.free) {
-			w.free <- new(chunk)
+			w.free <- &chunk{pool: &c.blocks}
 		}
 		for k := i; k < len(panels); k += threads {
 			w.own = append(w.own, panels[k])
@@ -178,9 +178,8 @@ func (b *batch) step(panels []*panel) {
 // ahead is how many segments are looked up together.
 const ahead = 32
 
-// direct has the flows that end in the worker's panels go to out, emptied.
+// direct has the flows that end in the worker's panels go to out.
 func (w *worker) direct(out *chunk) {
-	out.reset()
 	w.current = out
 	for _, p := range w.own {
 		p.judge.out = out
@@ -204,6 +203,7 @@ func (p *pool) collect(c *collector) {
 		}
 		c.merge(chunks)
 		for i, w := range p.workers {
+			chunks[i].reset()
 			w.free <- chunks[i]
 		}
 	}
