@@ -72,11 +72,18 @@ func (f *Flow) Addr(s tcp.Side) netip.AddrPort { return f.Tuple.End(s) }
 
 // Clone copies the view so that it outlives the call that it was made for.
 func (f *Flow) Clone() *Flow {
-	c := *f
-	c.Steps = append([]Step(nil), f.Steps...)
-	c.Marks = append([]Mark(nil), f.Marks...)
-	c.TimeWaits = append([]TimeWait(nil), f.TimeWaits...)
-	return &c
+	c := new(Flow)
+	f.CloneTo(c)
+	return c
+}
+
+// CloneTo is Clone into a flow that nobody needs any more.
+func (f *Flow) CloneTo(c *Flow) {
+	steps, marks, waits := c.Steps[:0], c.Marks[:0], c.TimeWaits[:0]
+	*c = *f
+	c.Steps = append(steps, f.Steps...)
+	c.Marks = append(marks, f.Marks...)
+	c.TimeWaits = append(waits, f.TimeWaits...)
 }
 
 // Endpoint is what is known of one side of a flow.

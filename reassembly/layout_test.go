@@ -192,6 +192,25 @@ func TestShortWays(t *testing.T) {
 	}
 }
 
+// A copy holds nothing of the flow that it replaces, and nothing of the view.
+func TestCloneTo(t *testing.T) {
+	var want, got []*Flow
+	spare := new(Flow)
+	table := NewTable(Options{MaxFlows: 100, Compat: true}, func(f *Flow) {
+		f.CloneTo(spare)
+		want, got = append(want, f.Clone()), append(got, spare.Clone())
+	})
+	g := newDialogue(1, 5, 40)
+	for range 2000 {
+		s := g.segment()
+		table.Step(&s)
+	}
+	Together(table).Finish(g.at)
+	if d := cmp.Diff(want, got, flowDiff); d != "" || len(want) < 40 {
+		t.Errorf("%d flows: %s", len(want), d)
+	}
+}
+
 // sameEntry compares all that two tables know of the flow of a segment, but
 // where it lies.
 func sameEntry(t *testing.T, a, b *Table, s *tcp.Segment) {

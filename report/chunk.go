@@ -29,6 +29,7 @@ type chunk struct {
 	pool  *blocks
 	finds []found
 	moves []move // where a series is wanted
+	spare []*reassembly.Flow
 }
 
 // blocks is memory for lines that whoever judges takes and whoever writes gives
@@ -73,10 +74,11 @@ type ended struct {
 
 // found is a finding, and the flow that shows it if it may be the worst. A bare one
 // was not put into words: so many of its group are earlier that nobody lists it.
+// What is kept is its flow.
 type found struct {
 	diagnose.Finding
-	flow *reassembly.Flow
-	bare bool
+	flow       *reassembly.Flow
+	bare, kept bool
 }
 
 // compare orders flows as reports list them.
@@ -139,10 +141,28 @@ func (c *chunk) big() bool {
 	return block > 0 || bytes >= chunkBytes || len(c.flows) >= chunkFlows
 }
 
+// clone copies a flow, into one that nobody kept if there is any: in a scan each
+// finding may be the worst of its service, and hardly any is.
+func (c *chunk) clone(f *reassembly.Flow) *reassembly.Flow {
+	n := len(c.spare)
+	if n == 0 {
+		return f.Clone()
+	}
+	spare := c.spare[n-1]
+	c.spare = c.spare[:n-1]
+	f.CloneTo(spare)
+	return spare
+}
+
 // reset empties it and gives the blocks back.
 func (c *chunk) reset() {
 	c.pool.give(c.lines)
+	for i := range c.finds {
+		if f := &c.finds[i]; f.flow != nil && !f.kept && len(c.spare) < chunkFlows {
+			c.spare = append(c.spare, f.flow)
+		}
+	}
 	clear(c.lines)
 	clear(c.finds) // they hold pointers
-	*c = chunk{flows: c.flows[:0], lines: c.lines[:0], pool: c.pool, finds: c.finds[:0], moves: c.moves[:0]}
+	*c = chunk{flows: c.flows[:0], lines: c.lines[:0], pool: c.pool, finds: c.finds[:0], moves: c.moves[:0], spare: c.spare}
 }

@@ -167,7 +167,10 @@ func (s *groups) add(id tcp.PacketRef, f *found) {
 		g.first = f.Time
 	}
 	if g.counts.Total() == 0 || rankOf(&f.Finding).worse(rankOf(&g.example)) {
-		g.example, g.flow = f.Finding, f.flow
+		if f.bare && f.flow != nil {
+			f.Dress(f.flow)
+		}
+		g.example, g.flow, f.kept = f.Finding, f.flow, true
 	}
 	if g.clients.add(f.Client.Addr(), s.hosts < listedHosts) {
 		s.hosts++

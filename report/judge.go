@@ -151,7 +151,7 @@ func (j *judge) paused(f *reassembly.Flow) bool {
 }
 
 // found passes a finding on, with the flow itself when no worse one of its
-// group went before, and with words when it may be read.
+// group went before, and with words when it may be listed.
 func (j *judge) found(d diagnose.Finding) {
 	d.Unended = j.flow.GoesOn
 	r := rankOf(&d)
@@ -162,13 +162,13 @@ func (j *judge) found(d diagnose.Finding) {
 	var flow *reassembly.Flow
 	if b.rank.severity == 0 || r.worse(b.rank) {
 		b.rank = r
-		flow = j.flow.Clone()
+		flow = j.out.clone(j.flow)
 	}
 	listed := b.kept && (j.opt.AllFindings || j.lists(b, d.Time))
-	if listed || flow != nil {
+	if listed {
 		d.Dress(j.flow)
 	}
-	j.out.finds = append(j.out.finds, found{d, flow, !listed && flow == nil})
+	j.out.finds = append(j.out.finds, found{Finding: d, flow: flow, bare: !listed})
 }
 
 // of is what was sent on of a finding's group, nothing if that is new.
