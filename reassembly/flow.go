@@ -223,6 +223,7 @@ const (
 	RepeatAfterFIN                     // payload again that was sent before the peer's FIN was acknowledged
 	StrayInWindow                      // a segment of an earlier connection, in the window by its number: only its timestamp tells
 	WindowProbe                        // KeepaliveProbe against a window that was zero
+	SYNACKEchoes                       // SYNACKAgain that echoes payload which had come again: that did arrive
 
 	markKinds // how many there are, with the zero value
 )
@@ -234,7 +235,7 @@ var markNames = [...]string{
 	RSTInexact: "RST in the window but not exact", RSTIgnored: "RST out of the window",
 	SYNOnLive: "SYN on a live connection", ChallengeACK: "challenge ACK",
 	BadSYNACK: "SYN-ACK for what was not sent", ICMPError: "ICMP error", Stray: "stray segment",
-	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK", RepeatAfterFIN: "data again after the peer's FIN", WindowProbe: "window probe", StrayInWindow: "old segment in the window",
+	Malformed: "malformed flags", ZeroWindow: "zero window", KeepaliveProbe: "keepalive", SYNACKSent: "SYN-ACK", RepeatAfterFIN: "data again after the peer's FIN", WindowProbe: "window probe", SYNACKEchoes: "echo of repeated payload", StrayInWindow: "old segment in the window",
 }
 
 // String names the mark in words, as evidence lists show it.

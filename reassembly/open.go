@@ -304,6 +304,9 @@ func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
 	t.side(e, s.From).retransmits++
 	t.mark(e, SYNACKAgain, s)
+	if t.echoesPayload(e, s) {
+		t.mark(e, SYNACKEchoes, s)
+	}
 	if d.state == fsm.Closed && !t.revive(e, s) {
 		return
 	}
@@ -316,6 +319,17 @@ func (t *Table) repeatsSYNACK(e *entry, s *tcp.Segment) {
 		d.timer = max(d.timer, s.At+int64(t.opts.Profile.SYNACK)/2)
 	}
 	t.reachesAgain(e, s)
+}
+
+// echoesPayload reports that a repeated SYN-ACK echoes the timestamp of the opener's
+// last segment, which was payload that had come again: it had that, and did not take
+// it (RFC 7323 §3.2). The value must be newer than that of the SYN, which a SYN-ACK
+// echoes anyway.
+func (t *Table) echoesPayload(e *entry, s *tcp.Segment) bool {
+	side := s.From.Other()
+	p := e.end(side)
+	return s.Options&tcp.OptTimestamps != 0 && p.has(hasTSSYN) && s.TSEcr == p.tsval && int32(p.tsval-p.tsSYN) > 0 &&
+		t.side(e, side).lastEarlyRepeat == t.spoke(e, side).at
 }
 
 // ignoredThird takes back that the sender of s received the third segment, and a

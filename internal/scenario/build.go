@@ -34,6 +34,7 @@ type side struct {
 	ipid        uint16
 	tsBase      uint32
 	tsLast      uint32
+	tsSYN       uint32 // of its SYN
 }
 
 func newBuilder() *builder {
@@ -150,20 +151,27 @@ func (b *builder) segment(l line) ([]byte, error) {
 }
 
 // timestamps fills the timestamp option: a clock of 1000 Hz with an offset of
-// its own for each sender (RFC 7323 §5.4), echoing the peer's last value.
+// its own for each sender (RFC 7323 §5.4), echoing the peer's last value. A
+// SYN-ACK echoes the SYN also when it comes again (Linux since 6.14).
 func (b *builder) timestamps(p *packet, l line, me, peer *side, bare bool) {
 	if l.noopts || (bare || b.nots || l.nots) && !l.ts.set {
 		return
 	}
 	p.timestamps = true
 	p.tsval, p.tsecr = me.tsBase+uint32(b.clock/1e6), peer.tsLast
-	if !l.flags.Has(tcp.ACK) {
+	switch {
+	case !l.flags.Has(tcp.ACK):
 		p.tsecr = 0
+	case l.flags.Has(tcp.SYN):
+		p.tsecr = peer.tsSYN
 	}
 	if l.ts.set {
 		p.tsval, p.tsecr = uint32(l.ts.n), l.tsecr
 	}
 	me.tsLast = p.tsval
+	if l.flags.Has(tcp.SYN) {
+		me.tsSYN = p.tsval
+	}
 }
 
 // octets is how many sequence numbers SYN and FIN take.

@@ -30,7 +30,9 @@ Signature
   Four faces, as Linux shows them:
   The acknowledgement is ignored: the server sends its SYN-ACK again after the
   client's acknowledgement has passed, and ignores the client's data too, or
-  does so at least twice. Certain where the capture is next to the server.
+  does so at least twice. Certain where that SYN-ACK echoes the timestamp of
+  data that the client had repeated, as Linux sends it before 6.14: they had
+  arrived. Without, likely at most, next to the server too.
   SYN cookies: the SYN-ACK is never repeated, the client's data are, three times
   and more, and nothing comes from the server; possible, and likely where the
   server answers at last or the capture is next to it.
@@ -48,7 +50,9 @@ Signature
 
 Look-alikes
   A third segment that was lost: one SYN-ACK more, and all goes on
-  (handshake-ack-lost). TCP_DEFER_ACCEPT: one SYN-ACK more, and the client has
+  (handshake-ack-lost). A way from the tap to the server that loses it again and
+  again, and the data: possible at most where it loses the FIN later too.
+  TCP_DEFER_ACCEPT: one SYN-ACK more, and the client has
   sent no data.
   A path that drops large segments: the first data is of full size.
   A path that loses everything after the handshake: the capture on the client's
@@ -131,17 +135,21 @@ func ackIgnored(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 	// that was after the client had acknowledged the SYN-ACK again, a loss of the
 	// first acknowledgement does not explain why it was ignored.
 	data := c.EarlyRepeats >= 2 && c.FirstData/2+c.LastEarlyRepeat/2 > again.At
-	if !data && repeats < 2 {
+	// What passed the tap may be lost behind it, however near the server is, and
+	// for as long. Only the server can say that it had the data.
+	echo := firstMark(f, f.Server(), reassembly.SYNACKEchoes, again.At)
+	if data = data || echo != nil; !data && repeats < 2 {
 		return n, 0, false
 	}
-	sure := Possible
+	sure, heard := Possible, Evidence{}
 	switch {
-	case nearServer(f) && (data || repeats >= 3) && !losesLater(f):
-		sure = Certain
+	case echo != nil:
+		sure, heard = Certain, markEvidence(echo, "the server's SYN-ACK again, with the timestamp of the client's data: it had them, and did not take them")
+	case losesLater(f):
 	case data, repeats >= 3, nearServer(f):
 		sure = Likely
 	}
-	n = newFinding(f, ServerApp, sure,
+	n = newFinding(f, ServerApp, sure, heard,
 		Evidence{Ref: f.Handshake.SYNACKRef, At: f.Handshake.SYNACK, Side: f.Server(), What: "the server's SYN-ACK"},
 		Evidence{Ref: ack.Ref, At: ack.At, Side: f.Client, What: "the client's acknowledgement passes"},
 		Evidence{Ref: again.Ref, At: again.At, Side: f.Server(), What: "the server sends its SYN-ACK again, so it did not take that"},
