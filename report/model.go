@@ -250,6 +250,14 @@ func (t *Tally) capped(limit diagnose.Confidence) (out Tally) {
 	return out
 }
 
+// raised is the tally when all are certain.
+func (t *Tally) raised() (out Tally) {
+	for s := range t {
+		out[s][diagnose.Certain] = t.grade(diagnose.Severity(s))
+	}
+	return out
+}
+
 func (t *Tally) plus(o *Tally) {
 	for s, row := range o {
 		for c, n := range row {

@@ -20,8 +20,8 @@ func (s *groups) patterns(p *diagnose.Patterns, c *diagnose.Context, end int64) 
 	s.proportion(p.Delays())
 }
 
-// settle moves findings on RSTs that were not the host's own to a group of
-// another party.
+// settle moves findings on RSTs of which other flows tell whose they are to a group
+// of that party.
 func (s *groups) settle(p *diagnose.Patterns) {
 	for _, k := range slices.SortedFunc(maps.Keys(s.all), compareKeys) {
 		g := s.all[k]
@@ -32,7 +32,11 @@ func (s *groups) settle(p *diagnose.Patterns) {
 		for i := range g.list {
 			p.Settle(&g.list[i])
 		}
-		g.counts = g.counts.capped(g.example.Confidence)
+		if sure := g.example.Confidence; sure == diagnose.Certain {
+			g.counts = g.counts.raised() // those of one time to live are all alike
+		} else {
+			g.counts = g.counts.capped(sure)
+		}
 		g.key.who = g.example.Who
 		s.restore(g)
 	}

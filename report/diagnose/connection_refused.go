@@ -23,20 +23,22 @@ func connectionRefused() Rule {
 
 const connectionRefusedDoc = `What it means
   The client asked for a connection and was told at once that there is none to
-  be had: its connect() fails with ECONNREFUSED. The server's host is alive and
-  reachable.
+  be had: its connect() fails with ECONNREFUSED. Something answered: as a rule
+  the server's host, which is alive and reachable then.
 
 Signature
   SYN, and an RST that acknowledges it (the SYN's sequence number plus one, and
   plus the payload on the SYN if there is any). An RST that acknowledges
   anything else is ignored by the client, and here too.
+  The refusal is certain. So is that it is the host's own where other segments
+  of the host came from as far as the RST, by their time to live; else likely.
 
 Look-alikes
   A firewall that rejects with a TCP reset: octet for octet the same but for the
   time to live. Where that of the host's other segments is constant, in at least
   three flows, and the RST came over fewer routers, a device on the path is
-  blamed: likely where the host's own RSTs refuse other connections, else only
-  possible, since a host that hands ports on to containers looks the same.
+  blamed where the host's own RSTs refuse other connections. Else it is not,
+  since a host that hands ports on to containers looks the same.
   An ICMP error instead of the RST, or no answer at all: other findings.
   An RST after the SYN-ACK: the client abandoned the handshake, or scans.
 
@@ -65,7 +67,7 @@ func checkRefused(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 			break
 		}
 	}
-	n := newFinding(f, ServerHost, Certain, syn, rst)
+	n := newFinding(f, ServerHost, Likely, syn, rst) // see Settle
 	if _, again := attempts(f); again {
 		n.Duration = f.End - f.Start
 	}

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/lastack/lastack/reassembly"
@@ -89,29 +90,48 @@ func slotOfRST(f *reassembly.Flow) int {
 	return int(f.Reset.TTL)
 }
 
-// Settle names the sender of an RST by its time to live, now that those of the
-// host's other segments are known, and reports whether it is another than the
-// host. One that refuses may be the host itself, where it hands other ports on to
-// containers, unless others of its refusals come from as far as they do.
+// Settle tells the sender of an RST by its time to live, now that those of the
+// host's other segments are known, and reports whether that changed the finding. A
+// refusal is the host's own where it came from as far as they do.
 func (p *Patterns) Settle(d *Finding) bool {
 	r := find(p.rules, d.Rule)
 	if r == nil || !r.byDistance || d.Slot == 0 {
 		return false
 	}
-	ttl, at := uint8(d.Slot), place{service: d.Service.Addr().As16()}
-	for _, col := range p.whole().collectors {
-		s, ok := col.(*distances)
-		if !ok {
-			continue
-		}
-		c := s.cells.get(at)
-		if c == nil || c.flows < distanceFlows || c.lo != c.hi || hops(ttl) >= hops(c.lo) {
-			return false
-		}
+	c, ttl := p.distanceOf(d.Service), uint8(d.Slot)
+	switch {
+	case c == nil:
+		return false
+	case d.Rule == "connection-refused" && c.sends(ttl):
+		d.ofHost()
+	case c.flows < distanceFlows || c.lo != c.hi || hops(ttl) >= hops(c.lo):
+		return false
+	default:
 		d.from(c, ttl)
-		return true
 	}
-	return false
+	return true
+}
+
+// distanceOf is what the segments of a service's host show, nil for nothing.
+func (p *Patterns) distanceOf(service netip.AddrPort) *distance {
+	for _, col := range p.whole().collectors {
+		if s, ok := col.(*distances); ok {
+			return s.cells.get(place{service: service.Addr().As16()})
+		}
+	}
+	return nil
+}
+
+// sends reports that segments of the host come from as far as one with that time
+// to live: they have the same, or are as many hops below another initial value.
+func (c *distance) sends(ttl uint8) bool {
+	return c.flows > 0 && (ttl == c.lo || ttl == c.hi || c.lo == c.hi && hops(ttl) == hops(c.lo))
+}
+
+// ofHost makes a refusal the host's own.
+func (d *Finding) ofHost() {
+	d.Confidence = Certain
+	d.adds("; the RST came from as far as the host's other segments: it is the host's own")
 }
 
 // from blames a device before the host at c for an RST.
@@ -121,8 +141,12 @@ func (d *Finding) from(c *distance, ttl uint8) {
 	if d.Rule != "connection-refused" || c.refuses(c.lo) {
 		d.Who, who = Middlebox, "something in front of the host sent it"
 	}
+	d.adds(fmt.Sprintf("; the RST's time to live is %d and that of the host's other segments %d, so %s", ttl, c.lo, who))
+}
+
+// adds ends the verdict, where that is written already, by more words.
+func (d *Finding) adds(words string) {
 	if d.Verdict != "" {
-		d.Verdict = fmt.Sprintf("%s; the RST's time to live is %d and that of the host's other segments %d, so %s",
-			strings.TrimSuffix(d.Verdict, "."), ttl, c.lo, who)
+		d.Verdict = strings.TrimSuffix(d.Verdict, ".") + words
 	}
 }
