@@ -104,8 +104,8 @@ func (p *Patterns) Settle(d *Finding) bool {
 		return false
 	case d.Rule == "connection-refused" && c.sends(ttl):
 		d.ofHost()
-	case c.flows < distanceFlows || c.lo != c.hi || hops(ttl) >= hops(c.lo):
-		return false
+	case c.flows < distanceFlows || c.lo != c.hi || hops(ttl) >= hops(c.lo), d.Who == Unknown && !c.refuses(c.lo):
+		return false // the last: nobody is blamed as it is
 	default:
 		d.from(c, ttl)
 	}
@@ -134,11 +134,15 @@ func (d *Finding) ofHost() {
 	d.adds("; the RST came from as far as the host's other segments: it is the host's own")
 }
 
-// from blames a device before the host at c for an RST.
+// from tells that an RST came over fewer hops than the host's other segments, which
+// c knows. A device in front of it is blamed where the host's own refusals come from
+// as far as its segments: elsewhere those may be of a container or a virtual
+// machine, one hop behind the host, whose kernel answers for what it does not hand
+// on.
 func (d *Finding) from(c *distance, ttl uint8) {
 	d.Confidence = max(d.Confidence, Likely)
 	who := "something on the path may have sent it, or the host itself if it hands those on to others"
-	if d.Rule != "connection-refused" || c.refuses(c.lo) {
+	if c.refuses(c.lo) {
 		d.Who, who = Middlebox, "something in front of the host sent it"
 	}
 	d.adds(fmt.Sprintf("; the RST's time to live is %d and that of the host's other segments %d, so %s", ttl, c.lo, who))

@@ -328,13 +328,33 @@ func confirmedAbort(f *reassembly.Flow) *reassembly.Mark {
 	return x.cause
 }
 
+// apart is by how much a time to live differs where that means something: a path
+// that changes moves it by a hop or two, and a container or a virtual machine is
+// as far behind its host.
+const apart = 3
+
 // foreign reports an RST whose time to live does not fit its sender: somebody
-// on the path may have sent it. A path that changes moves it by a hop or two.
+// on the path may have sent it.
 func foreign(f *reassembly.Flow) bool {
-	const hops = 3
 	own, rst := int(f.Endpoint(f.Reset.By).TTL), int(f.Reset.TTL)
-	return own != 0 && rst != 0 && max(own-rst, rst-own) >= hops
+	return own != 0 && rst != 0 && max(own-rst, rst-own) >= apart
 }
+
+// nearer is over how many hops fewer an RST came than its sender's other segments;
+// 0 where that is not known.
+func nearer(f *reassembly.Flow) int {
+	own, rst := f.Endpoint(f.Reset.By).TTL, f.Reset.TTL
+	if own == 0 || rst == 0 {
+		return 0
+	}
+	return int(hops(own)) - int(hops(rst))
+}
+
+// ofDevice reports an RST of a device on the path, for it came from much nearer
+// than its sender's other segments. Where only the initial time to live is
+// another one, another stack sent it, which may be on the same machine; and what
+// comes from farther away comes by another path, or from another host.
+func ofDevice(f *reassembly.Flow) bool { return nearer(f) >= apart }
 
 // stalled reports an RST after a silence of the peer that its sender had been
 // probing or repeating into: the host gave up, nobody aborted. No host gives up

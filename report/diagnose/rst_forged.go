@@ -29,7 +29,9 @@ Signature
   Inference: the RST's time to live is three or more off that endpoint's, and it
   answers nothing that the endpoint would answer so. Likely; only possible where
   the difference is that of two common initial values over the same distance,
-  for some hosts send an RST with another one.
+  for some hosts send an RST with another one, and where an RST as for want of a
+  socket has not come from three hops nearer: another stack may have sent it, of
+  the machine on which the host is a container.
 
 Look-alikes
   A path that changes: it moves the time to live by a hop or two.
@@ -96,8 +98,8 @@ func foreignRST(f *reassembly.Flow, emit func(Finding)) {
 	r := &f.Reset
 	own := f.Endpoint(r.By).TTL
 	sure := Likely
-	if hops(own) == hops(r.TTL) {
-		sure = Possible
+	if hops(own) == hops(r.TTL) || r.Class != reassembly.ResetActive && !ofDevice(f) {
+		sure = Possible // for want of a socket another stack of that machine answers
 	}
 	n := newFinding(f, Middlebox, sure, lastOf(f, r), rstEvidence(f))
 	n.Verdict = fmt.Sprintf("an RST in the name of %s has a time to live of %d, its other segments %d: something on the path must have sent it",

@@ -45,14 +45,19 @@ Look-alikes
   An RST that came before, was lost or did not pass the tap: the same packets,
   so this is likely at most, and after a silence of less than 3 s, in which no
   host restarts and no idle timer runs out, only possible.
-  A path that has changed in the silence: the RST's time to live differs by a
-  hop or two. It is a device's where it came over fewer routers than all that
-  the host sent in at least three flows; otherwise nobody is blamed for it.
+  A path that has changed in the silence, or a machine that answers for a
+  container on it: the RST's time to live differs by a hop or two. It is a
+  device's where it came over fewer routers than all that the host sent in at
+  least three flows, its own RSTs to other SYNs included; otherwise nobody is
+  blamed for it.
+  A machine whose stack is not that of its containers or virtual machines, or
+  another host that took over the address: the RST's time to live begins at
+  another value, or it came from farther away. Nobody is blamed either.
 
 What it usually is
   A host that was restarted. A load balancer, NAT gateway or firewall with an
   idle timer shorter than the silence, which answers in the host's name: then
-  the RST's time to live is often not the host's, and the verdict says so.
+  the RST often comes from nearer than the host, and the verdict says so.
   Common timers: 60 s (AWS ALB, nginx, HAProxy examples), 240 s (Azure load
   balancer), 350 s (AWS NLB and NAT gateway), 600 s (Google Cloud), 900 s, and
   3600 s (many firewalls).
@@ -105,13 +110,16 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	who, why := host(f, s), "its host no longer knew the connection: it was restarted, or something on the path let the connection die"
 	switch own := f.Endpoint(s).TTL; {
-	case foreign(f):
+	case ofDevice(f):
 		who = Middlebox
 		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have forgotten the connection and answered in its name",
 			r.TTL, own)
-	case r.TTL != 0 && own != 0 && hops(r.TTL) < hops(own):
+	case foreign(f):
+		who = Unknown
+		why = fmt.Sprintf("whoever answered no longer knew the connection: the RST's time to live is %d and that of the host's segments was %d, so another stack sent it: that of the machine on which that host is a container or a virtual one, that of another host which has its address now, or something on the path", r.TTL, own)
+	case nearer(f) > 0:
 		who = Unknown // see Settle
-		why = fmt.Sprintf("whoever answered no longer knew the connection: the RST's time to live is %d and that of the host's segments was %d, so the path has changed or something on it answered in its name", r.TTL, own)
+		why = fmt.Sprintf("whoever answered no longer knew the connection: the RST's time to live is %d and that of the host's segments was %d, so the path has changed, something on it answered in its name, or the machine did on which that host is a container", r.TTL, own)
 	}
 	if neverAccepted(f, s) {
 		why = "it had never taken the last segment of the handshake (it repeated its SYN-ACK), and had given the connection up by then"
@@ -120,7 +128,7 @@ func checkDead(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		who, sure = Unknown, Possible
 		why = "its host had no such socket any more, and after so short a silence that is rather because of a FIN or an RST that did not pass the tap than because the host was restarted"
 	}
-	if r.AfterFIN && !foreign(f) {
+	if r.AfterFIN && who != Middlebox {
 		who = Unknown
 		why = "after its FIN either its host was down and came back without the socket, or the path was, and there was no socket any more to take what came"
 	}

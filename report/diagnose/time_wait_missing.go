@@ -46,7 +46,8 @@ What it usually is
   application asks for no FIN_WAIT_2 (TCP_LINGER2 below 0, a low
   tcp_fin_timeout); phones that drop the sockets of a network they leave. With a
   time to live that is not the host's: a NAT or firewall that forgot the
-  connection at the first FIN.
+  connection at the first FIN, if it came from much nearer; else nobody is
+  blamed, for the host may be a container, and its machine have answered.
 
 What to do
   Do not lower tcp_max_tw_buckets: it does not save what it seems to, and causes
@@ -72,9 +73,12 @@ func checkTimeWaitMissing(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	who, sender, why := host(f, s), f.Addr(s).String(), "its host had already forgotten the connection"
 	if foreign(f) {
-		who, sender = Middlebox, "somebody in the name of "+sender
-		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so something on the path must have sent it",
-			r.TTL, f.Endpoint(s).TTL)
+		who, sender = Unknown, "somebody in the name of "+sender
+		why = "something on the path may have sent it, or another stack of that machine"
+		if ofDevice(f) {
+			who, why = Middlebox, "something on the path must have sent it"
+		}
+		why = fmt.Sprintf("the RST's time to live (%d) is not that host's (%d), so %s", r.TTL, f.Endpoint(s).TTL, why)
 	}
 	n := newFinding(f, who, sure, finEvidence(f, s), finAckEvidence(f, s),
 		finEvidence(f, o), Evidence{Ref: r.InAnswerTo, At: r.AnswerAt, Side: o, What: fmt.Sprintf("the %s's FIN again", role(f, o))},
