@@ -69,7 +69,7 @@ func (r *Report) timer(row *Row) (string, *Group) {
 	if worst == nil || 2*flows < row.FlowCount {
 		return "", nil
 	}
-	return worst.Example.Aside, worst
+	return worst.Example.AsideTo(row.closed()), worst
 }
 
 // closed reports that the party of a row is the side that sent the FIN, where in

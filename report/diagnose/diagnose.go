@@ -97,7 +97,7 @@ type Finding struct {
 	Unended    bool           // its flow goes on: this is a snapshot, and more may come
 	Verdict    string         // one sentence
 	hedged     string         // what it says where it is less than certain after all; "" for the same
-	Aside      string         // a whole sentence: what it adds to findings that it lies behind
+	Aside      string         // a whole sentence: what it adds to findings that it lies behind; see AsideTo
 	Typical    int64          // what was measured, ns: of a pattern, or how long somebody waited; 0 for nothing
 	Behind     uint64         // of so many flows with such findings
 	Evidence   []Evidence     // never empty, in packet order

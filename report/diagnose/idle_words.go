@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lastack/lastack/reassembly"
 )
@@ -32,21 +33,38 @@ func idleFinding(k place, best *idleCell, waited, filtered bool) Finding {
 	}
 	d.Typical, d.Behind = best.sum*1000/int64(best.n), best.harmed
 	d.Duration = best.max - d.Time
-	owner := fmt.Sprintf("the %s of %s", name, k.addr())
-	if k.side == serverRole {
-		owner = k.addr().String()
-	}
 	words := idleWords
 	if waited {
 		words = waitWords
 	}
-	d.Verdict, d.Aside = words(k.side, owner, did, d.Typical, spread(best.shortest, best.longest)+count(best.n)+" connections")
+	d.Verdict, d.Aside = words(k.side, d.owner(), did, d.Typical, spread(best.shortest, best.longest)+count(best.n)+" connections")
 	d.Verdict += doubt
-	d.Aside = "A timer " + is(d.Confidence) + " behind it: " + d.Aside + "."
+	d.Aside = "A timer " + is(d.Confidence) + " behind it: " + ownerOfTimer + " " + d.Aside + "."
 	if best.harmed > 0 {
 		d.Verdict += fmt.Sprintf(", and on %s of them the %s did not close its own end in time", count(best.harmed), other)
 	}
 	return d
+}
+
+// ownerOfTimer stands in an aside where its reader names whose timer it is.
+const ownerOfTimer = "{owner}"
+
+// owner names whose timer it is.
+func (d *Finding) owner() string {
+	if d.Who == ClientApp {
+		return "the client of " + d.Service.String()
+	}
+	return d.Service.String()
+}
+
+// AsideTo is the aside to findings whose party is the one of this finding too, so
+// that the reader knows it, or else another.
+func (d *Finding) AsideTo(same bool) string {
+	owner := d.owner()
+	if same {
+		owner = "that side"
+	}
+	return strings.Replace(d.Aside, ownerOfTimer, owner, 1)
 }
 
 // is says that something is, or that it may be.
@@ -68,7 +86,8 @@ func (c *idleCell) did() string {
 	return "closes or resets"
 }
 
-// idleWords tell an idle timer of so many ns, as a verdict and as an aside.
+// idleWords tell an idle timer of so many ns, as a verdict, and as an aside that
+// follows its owner.
 func idleWords(closer part, owner, did string, ns int64, what string) (verdict, aside string) {
 	name, known := "server", ""
 	if closer == clientRole {
@@ -78,7 +97,7 @@ func idleWords(closer part, owner, did string, ns int64, what string) (verdict, 
 		known = ", a default of " + who
 	}
 	return fmt.Sprintf("%s %s connections after about %s idle (%s); the timer is the %s's%s", owner, did, Tenths(ns), what, name, known),
-		fmt.Sprintf("%s %s after about %s idle%s", owner, did, Tenths(ns), known)
+		fmt.Sprintf("%s after about %s idle%s", did, Tenths(ns), known)
 }
 
 // waitWords tell a time limit on what the client had sent, in the same way.
@@ -90,7 +109,7 @@ func waitWords(closer part, owner, did string, ns int64, what string) (verdict, 
 			"it stops waiting for an answer, or, where none was due, limits for how long a connection may be idle"
 	}
 	return fmt.Sprintf("%s %s connections about %s after %s (%s): %s", owner, did, Tenths(ns), last, what, why),
-		fmt.Sprintf("%s %s about %s after %s", owner, did, Tenths(ns), last)
+		fmt.Sprintf("%s about %s after %s", did, Tenths(ns), last)
 }
 
 // spread is "29.9 s to 30.1 s; ", or "" where that is one length.
