@@ -329,7 +329,7 @@ func (t *Table) echoesPayload(e *entry, s *tcp.Segment) bool {
 	side := s.From.Other()
 	p := e.end(side)
 	return s.Options&tcp.OptTimestamps != 0 && p.has(hasTSSYN) && s.TSEcr == p.tsval && int32(p.tsval-p.tsSYN) > 0 &&
-		t.side(e, side).lastEarlyRepeat == t.spoke(e, side).at
+		t.knownSide(t.known(e), side).lastEarlyRepeat == t.spoke(e, side).at
 }
 
 // ignoredThird takes back that the sender of s received the third segment, and a
