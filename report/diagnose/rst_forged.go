@@ -30,7 +30,7 @@ Signature
   answers nothing that the endpoint would answer so. Likely; only possible where
   the difference is that of two common initial values over the same distance,
   for some hosts send an RST with another one, and where an RST as for want of a
-  socket has not come from three hops nearer: another stack may have sent it, of
+  socket comes from within two hops of it: another stack may have sent it, of
   the machine on which the host is a container.
 
 Look-alikes
@@ -98,7 +98,7 @@ func foreignRST(f *reassembly.Flow, emit func(Finding)) {
 	r := &f.Reset
 	own := f.Endpoint(r.By).TTL
 	sure := Likely
-	if hops(own) == hops(r.TTL) || r.Class != reassembly.ResetActive && !ofDevice(f) {
+	if n := nearer(f); n == 0 || r.Class != reassembly.ResetActive && max(n, -n) < apart {
 		sure = Possible // for want of a socket another stack of that machine answers
 	}
 	n := newFinding(f, Middlebox, sure, lastOf(f, r), rstEvidence(f))
