@@ -24,7 +24,8 @@ const (
 	// readTimeout is how long the kernel may collect packets before it hands
 	// them over.
 	readTimeout = 100 * time.Millisecond
-	// settled is the age at which a packet must have been handed over.
+	// settled is the age at which a packet must have been handed over, as of the
+	// moment at which it is asked for.
 	settled = 3 * readTimeout
 	// idleAfter is the silence after which Next returns ErrIdle.
 	idleAfter = 250 * time.Millisecond
@@ -278,7 +279,8 @@ func (l *Live) Damaged() int { return l.gone }
 // io.EOF.
 func (l *Live) Stop() { l.stopAt.CompareAndSwap(0, time.Now().UnixNano()) }
 
-// Close ends the capture at once.
+// Close ends the capture at once. Infos then knows of every packet that was
+// dropped while it went on.
 func (l *Live) Close() error {
 	select {
 	case <-l.quit:
@@ -288,6 +290,7 @@ func (l *Live) Close() error {
 	close(l.quit)
 	l.wait.Wait()
 	for _, t := range l.taps {
+		t.countDrops()
 		t.handle.Close()
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/pcap"
 )
 
@@ -39,11 +40,19 @@ type record struct {
 	wire     uint32
 }
 
+// handle is what a tap asks of libpcap.
+type handle interface {
+	ZeroCopyReadPacketData() (data []byte, ci gopacket.CaptureInfo, err error)
+	Stats() (*pcap.Stats, error)
+	Error() error
+	Close()
+}
+
 // tap is one interface.
 type tap struct {
 	live   *Live
 	file   int
-	handle *pcap.Handle
+	handle handle
 	link   uint16
 	free   chan *batch
 	drops  atomic.Uint64
@@ -62,12 +71,16 @@ type tap struct {
 func (t *tap) run() {
 	b, made := t.newBatch(), 1
 	var counted time.Time // when the kernel's drops were last asked for
+	asked := time.Now()   // not after the read that is under way began
 	for {
 		data, ci, err := t.handle.ZeroCopyReadPacketData()
 		at := ci.Timestamp.UnixNano()
 		timeout := err == pcap.NextErrorTimeoutExpired
 		if timeout {
-			b.bound = max(b.bound, time.Now().Add(-settled).UnixNano())
+			// Not by the time of now: packets may have come since the buffer was
+			// found empty, for as long as others had the processor.
+			b.bound = max(b.bound, asked.Add(-settled).UnixNano())
+			asked = time.Now()
 		} else if err == pcap.NextErrorReadError {
 			b.err = t.handle.Error() // which says more
 		} else if err != nil {
