@@ -77,13 +77,27 @@ func startProgram(t *testing.T, cmd *exec.Cmd) *child {
 		}
 		close(c.stderr)
 	}()
-	for line := range c.stderr {
-		if strings.Contains(line, "msg=opening") {
-			return c
+	c.awaits(t, "msg=opening")
+	return c
+}
+
+// awaits waits until a line on standard error holds the text.
+func (c *child) awaits(t *testing.T, text string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		select {
+		case line, more := <-c.stderr:
+			if !more {
+				t.Fatalf("it ended and has not said %q", text)
+			}
+			if strings.Contains(line, text) {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("it has not said %q", text)
 		}
 	}
-	t.Fatal("it never began")
-	return nil
 }
 
 // until sends a signal again and again, until done says that it was answered.

@@ -207,7 +207,8 @@ func TestSignalsSteadyLive(t *testing.T) {
 	doc, lines := filepath.Join(t.TempDir(), "out.md"), filepath.Join(t.TempDir(), "out.jsonl")
 	startIn(t, inside(ns, "steady", os.Args[0]))
 	c := startProgram(t, inside(ns, "program", os.Args[0], "-v", "-i", "lo", "--md", doc, "--jsonl", lines))
-	time.Sleep(time.Second)
+	c.awaits(t, "listening on lo")
+	c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packets, ") })
 	c.answers(t, doc)
 	c.end(t)
 }
@@ -217,11 +218,7 @@ func TestLiveBegins(t *testing.T) {
 	ns := namespace(t)
 	lines := filepath.Join(t.TempDir(), "out.jsonl")
 	c := startProgram(t, inside(ns, "program", os.Args[0], "-v", "-i", "lo", "--jsonl", lines, "tcp port 7"))
-	for deadline := time.Now().Add(soon); !c.said("lastack: listening on lo, filter 'tcp port 7'"); {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not say that it listens")
-		}
-	}
+	c.awaits(t, "lastack: listening on lo, filter 'tcp port 7'")
 	if b, err := os.ReadFile(lines); err != nil || !bytes.HasPrefix(b, []byte(`{"type":"meta"`)) || !bytes.HasSuffix(b, []byte("}\n")) {
 		t.Errorf("%v, the lines begin %q", err, b)
 	}
