@@ -39,6 +39,7 @@ type pass struct {
 	broken   []bool         // which of them, while others went on
 	notes    []report.Note
 	opened   time.Time   // by the clock on the wall
+	known    int64       // live: until when everything that was captured has been read
 	raiseDue atomic.Bool // it is time to look for live findings
 	raising  *time.Timer // that says so; nil when nobody wants them
 	unlisted bool        // that not all of them are written has been said
@@ -49,6 +50,7 @@ func newPass(s *session, in *input, filter *capture.Filter) *pass {
 		s: s, in: in, filter: filter, infos: in.infos(nil), opened: time.Now(),
 		decoder: decode.New(decode.Options{SeparateVLAN: s.cfg.separateVLAN, SeparateTunnel: s.cfg.separateTunnel}),
 	}
+	p.known = p.opened.UnixNano()
 	if in.live && s.lines != nil {
 		p.raising = time.AfterFunc(raiseEvery, func() { p.raiseDue.Store(true) })
 	}
@@ -99,12 +101,14 @@ func (p *pass) read() (again bool) {
 		if err != io.EOF && len(p.infos) > 1 && p.in.damaged() > p.damaged {
 			p.brokenOff()
 		}
-		if err != nil {
-			if errors.Is(err, capture.ErrIdle) {
-				p.analysis.Advance(p.frame.At, 0)
-				continue
-			}
+		if err != nil && !errors.Is(err, capture.ErrIdle) {
+			p.stopped()
 			return false
+		}
+		p.known = max(p.known, p.frame.At)
+		if err != nil {
+			p.analysis.Advance(p.frame.At, 0)
+			continue
 		}
 		if p.late() {
 			return false
@@ -266,19 +270,28 @@ func (p *pass) apart(a, b int) (again bool) {
 	return t.apart
 }
 
-// now is until when the input is known to have run.
+// stopped notes that all that was captured until the capture was stopped has been
+// read.
+func (p *pass) stopped() {
+	if t := p.s.stopTime.Load(); p.in.live && t != 0 {
+		p.known = max(p.known, t)
+	}
+}
+
+// now is until when the input is known to have run. Live this is not the time of
+// day: when the program could not go on for a while, because nobody read what it
+// wrote or because it was suspended, what came since waits to be read, and would be
+// taken for a silence.
 func (p *pass) now() int64 {
 	if p.in.live {
-		if t := p.s.stopTime.Load(); t != 0 {
-			return t
-		}
-		return time.Now().UnixNano()
+		return p.known
 	}
 	return p.last
 }
 
-// end is when the input ended: live the moment of stopping, else the latest of its
-// last frame, what a file says of itself, and --until.
+// end is when the input ended: live the moment of stopping, or the frame that made
+// up the count; else the latest of its last frame, what a file says of itself, and
+// --until.
 func (p *pass) end() int64 {
 	end := p.now()
 	if p.in.live {
@@ -302,6 +315,9 @@ func (p *pass) snapshot() *report.Report {
 
 // finish ends the analysis and says what is damaged.
 func (p *pass) finish() (*report.Report, error) {
+	if p.in.live {
+		p.in.Close() // only then all drops are counted; it cannot fail
+	}
 	p.infos = p.in.infos(p.infos[:0])
 	p.hash()
 	for i, info := range p.infos {

@@ -174,6 +174,62 @@ func (c *child) end(t *testing.T) {
 	}
 }
 
+// lateReader is an interface whose frames waited a minute to be read.
+type lateReader struct {
+	begin int64
+	steps []error // of Next, a second apart
+	n     uint64
+}
+
+func (r *lateReader) Next(f *capture.Frame) error {
+	if r.n == uint64(len(r.steps)) {
+		return io.EOF
+	}
+	err := r.steps[r.n]
+	r.n++
+	*f = capture.Frame{At: r.begin + int64(r.n)*int64(time.Second), Number: r.n, LinkType: 1}
+	return err
+}
+
+func (r *lateReader) Close() error { return nil }
+
+// What was captured and has not been read is no silence: the input is known as far
+// as it was read, and ends there when the count is reached; or it was stopped, and
+// read until then.
+func TestLiveBehind(t *testing.T) {
+	begin := time.Now().Add(-time.Minute).UnixNano()
+	for name, c := range map[string]struct {
+		steps   []error
+		stopped int64 // seconds behind the beginning
+		until   int64 // likewise
+	}{
+		"count":                       {[]error{nil, nil, nil}, 0, 2},
+		"quiet":                       {[]error{nil, capture.ErrIdle, nil, nil}, 0, 3},
+		"broken":                      {[]error{nil, capture.ErrIdle}, 0, 2},
+		"stopped":                     {[]error{nil}, 20, 20},
+		"count before it was stopped": {[]error{nil, nil, nil}, 20, 2},
+	} {
+		cfg, err := parse([]string{"-i", "late", "-c", "2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &session{cfg: cfg, say: &speaker{w: io.Discard}, turn: newTurn()}
+		r := &lateReader{begin: begin, steps: c.steps}
+		p := newPass(s, &input{Reader: r, live: true,
+			infos: func(out []capture.Info) []capture.Info { return append(out, capture.Info{Name: "late"}) }}, nil)
+		p.known = begin // when it was opened
+		if c.stopped != 0 {
+			s.stopTime.Store(begin + c.stopped*int64(time.Second))
+		}
+		s.turn.take()
+		p.read()
+		p.analysis.Close()
+		if got := time.Duration(p.end() - begin); got != time.Duration(c.until)*time.Second {
+			t.Errorf("%s: the input ends at %v", name, got)
+		}
+	}
+}
+
 func TestSignalsSteadyPipe(t *testing.T) {
 	doc := filepath.Join(t.TempDir(), "out.md")
 	c := start(t, "--md", doc, "-")
