@@ -20,12 +20,17 @@ const copiesCompared = 4
 // the other side.
 type refuted struct{ here, there isnPair }
 
-// close is how the blamed party closed on the other side.
-func (x *refuted) close() farewell {
-	if x.here.blame.server {
-		return x.there.closes[1]
+// evidence is the packet that ended the blamed party's socket on the other side,
+// and whether that was its own: else it is an RST in its peer's name that did not
+// come from this side, as of a device that has forgotten the connection.
+func (x *refuted) evidence() (end farewell, own bool) {
+	if end = x.there.closes[x.here.blame.side()]; end.ref != 0 {
+		return end, true
 	}
-	return x.there.closes[0]
+	if x.here.rst == 0 && x.there.blame.confidence == 0 {
+		end = farewell{ref: x.there.rst, rst: true}
+	}
+	return end, false
 }
 
 // refuted lists the findings that the other side disproves, by group and in the
@@ -38,12 +43,13 @@ func (w *twice) refuted() (out map[groupKey][]refuted, confirmed map[groupKey]in
 		if list[i].blame.confidence == 0 {
 			continue
 		}
+		key := list[i].blame.group
 		for k := max(0, i-copiesCompared); k < min(len(list), i+1+copiesCompared); k++ {
 			if !list[i].same(&list[k]) {
 				continue
 			}
 			x := refuted{list[i], list[k]}
-			if key := x.here.blame.group; x.close().ref != 0 {
+			if end, _ := x.evidence(); end.ref != 0 {
 				out[key] = append(out[key], x)
 				break
 			} else if x.there.blame.confidence != 0 {
@@ -104,20 +110,24 @@ func (g *group) weaken(d *diagnose.Finding, list []refuted, whole, files bool) {
 
 // words tells what the other side shows.
 func (x *refuted) words(files bool) string {
-	who, c, kind := "client", x.close(), "FIN"
-	if x.here.blame.server {
-		who = "server"
+	end, own := x.evidence()
+	sides := [...]string{"client", "server"}
+	blamed, peer := sides[x.here.blame.side()], sides[1-x.here.blame.side()]
+	packet, but := fmt.Sprintf("the %s's FIN", blamed), "which did not hand it on"
+	if end.rst {
+		packet = fmt.Sprintf("the %s's RST", blamed)
 	}
-	if c.rst {
-		kind = "RST"
+	if !own {
+		packet = fmt.Sprintf("an RST in the %s's name", peer)
+		but = fmt.Sprintf("and did not come from this side: it ended the %s's socket", blamed)
 	}
-	frame := fmt.Sprintf("frame %d", c.ref.Frame())
+	frame := fmt.Sprintf("frame %d", end.ref.Frame())
 	if files {
-		frame = "frame " + c.ref.String()
+		frame = "frame " + end.ref.String()
 	}
 	t := x.there
-	return fmt.Sprintf("the %s's %s passed the tap behind an address translation (%s, between %s and %s), which did not hand it on",
-		who, kind, frame, t.tuple.End(t.opener), t.tuple.End(t.opener.Other()))
+	return fmt.Sprintf("%s passed the tap behind an address translation (%s, between %s and %s), %s",
+		packet, frame, t.tuple.End(t.opener), t.tuple.End(t.opener.Other()), but)
 }
 
 // doubtWords tells of how many flows the other side disproves the finding.

@@ -86,3 +86,41 @@ func TestDoubt(t *testing.T) {
 		}
 	}
 }
+
+// An RST on the other side that did not come from here ended the blamed party's
+// socket there, unless that side shows too that the party had not closed before.
+func TestDoubtByRST(t *testing.T) {
+	for name, c := range map[string]struct {
+		here, blamedThere bool // also an RST on this side; the same finding there
+		want              diagnose.Confidence
+	}{
+		"forgotten on the way":   {false, false, diagnose.Possible},
+		"the client's own":       {true, false, diagnose.Likely},
+		"long after, as a probe": {false, true, diagnose.Likely},
+	} {
+		s := newGroups(&Options{})
+		var w twice
+		for i, server := range []string{"192.0.2.1:80", "198.51.100.7:80"} {
+			f := opened(0, "10.0.0.1:4000", server, [2]uint32{1, 7}, uint64(100+i))
+			on := blame{}
+			if i == 0 || c.blamedThere {
+				d := diagnose.Finding{Rule: unanswered, Who: diagnose.ServerApp, Severity: diagnose.Error,
+					Confidence: diagnose.Likely, Service: f.Addr(f.Server()), Flow: f.ID, Verdict: "it did not close"}
+				on = blame{keyOf(&d), d.Severity, d.Confidence, true}
+				s.add(f.ID, &found{Finding: d})
+			}
+			if i == 1 || c.here {
+				f.Reset.Ref, f.Reset.By = tcp.Ref(0, 9), f.Client
+			}
+			w.add(f, &on)
+		}
+		s.doubts(&w, make([]Source, 1))
+		g := s.ranked(0)[0]
+		if got := g.Counts[diagnose.Error][c.want]; got == 0 {
+			t.Errorf("%s: %v", name, g.Counts[diagnose.Error])
+		}
+		if want := "But an RST in the client's name passed the tap"; strings.HasPrefix(g.doubt, want) != (c.want == diagnose.Possible) {
+			t.Errorf("%s: %q", name, g.doubt)
+		}
+	}
+}

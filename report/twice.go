@@ -36,7 +36,8 @@ type isnPair struct {
 	tuple         tcp.Tuple
 	opener        tcp.Side
 	at            int64
-	closes        [2]farewell // of client and server: how each closed, here
+	closes        [2]farewell   // of client and server: how each closed, here
+	rst           tcp.PacketRef // that ended it, if one did
 	blame         blame
 }
 
@@ -53,6 +54,14 @@ type blame struct {
 	severity   diagnose.Severity
 	confidence diagnose.Confidence
 	server     bool // it is the server that is blamed
+}
+
+// side is the index of the blamed side: 0 for the client, 1 for the server.
+func (b *blame) side() int {
+	if b.server {
+		return 1
+	}
+	return 0
 }
 
 const (
@@ -74,7 +83,7 @@ func (w *twice) add(f *reassembly.Flow, found *blame) {
 		w.more = true
 		return
 	}
-	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, blame: *found}
+	p := isnPair{hash: hash, client: c, serve: s, flow: f.ID, tuple: f.Tuple, opener: f.Client, at: f.Start, rst: f.Reset.Ref, blame: *found}
 	p.closes[0], p.closes[1] = closed(f, f.Client), closed(f, f.Server())
 	p.tuple.Tag = 0 // other VLANs and tunnels are no translation
 	w.keep(&p)
