@@ -40,8 +40,11 @@ Look-alikes
   had given up; it is possible at most.
   Copies of one frame (a mirror port, the "any" interface), put aside before.
   A FIN that was acknowledged and comes again: last-ack-lost, ack-of-fin-lost.
-  A peer that is alive and acknowledges less: payload before the FIN is missing,
-  and the verdict says so.
+  A peer that is alive and acknowledges less: what was sent after that, payload
+  before the FIN or the FIN alone, was lost, and the verdict says so. When it
+  goes on with the connection, the RST that it meets leaves nothing unread.
+  Payload that was on its way when the application closed: rst-unread-data. The
+  FIN was then not repeated for a second.
 
 What it usually is
   The peer or its network is gone: a host that crashed, a firewall or NAT that
@@ -65,7 +68,8 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 	if !sentFIN(f, s) || d.FINAcked || d.FINRepeats == 0 || !p.Sent {
 		return
 	}
-	if f.Reset.Ref != 0 && !unexplainedReset(c, f, s) {
+	met := neverHeardFIN(c, f) && f.Reset.By == s
+	if f.Reset.Ref != 0 && !met && !unexplainedReset(c, f, s) {
 		return
 	}
 	if p.SentAck && d.FINEnd.LessEq(p.Ack) {
@@ -82,25 +86,38 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 	if sure == 0 {
 		return
 	}
-	alive := p.LastAt > d.FINAt && f.Reset.Ref == 0
-	who, why := Unknown, "a host that is gone and a path that drops look the same from here"
-	if alive {
-		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so what %s sent after that must have been lost on the way",
-			f.Addr(s.Other()), rel(f, s, p.Ack), f.Addr(s))
-	}
-	n := newFinding(f, who, sure, finEvidence(f, s),
+	n := newFinding(f, Unknown, sure, finEvidence(f, s),
 		Evidence{Ref: last.Ref, At: last.At, Side: s, What: fmt.Sprintf("the same FIN again, the last of %d repetitions", d.FINRepeats)})
 	n.Duration, n.Censored = last.At-d.FINAt, f.Reset.Ref == 0
-	if f.Reset.Ref != 0 {
-		n.prove(rstEvidence(f))
-		why = fmt.Sprintf("then the %s sent an RST of its own; whether the FINs or their acknowledgements were lost, or it ignored them, cannot be told from here",
-			role(f, s.Other()))
-	}
 	n.Verdict = fmt.Sprintf("%s repeated its FIN %s within %s and no acknowledgement of it came: %s",
-		f.Addr(s), times(d.FINRepeats), Span(n.Duration), why)
+		f.Addr(s), times(d.FINRepeats), Span(n.Duration), whyUnacked(f, s, met, &n))
 	if n.rests(f, onSilence) {
 		emit(n)
 	}
+}
+
+// whyUnacked tells what became of the peer of side s, whose FIN was not
+// acknowledged, and puts down who that leaves to blame, with its packets. Met is
+// that the peer sent payload, which met an RST.
+func whyUnacked(f *reassembly.Flow, s tcp.Side, met bool, n *Finding) string {
+	d, o := f.Endpoint(s), s.Other()
+	p := f.Endpoint(o)
+	if f.Reset.Ref != 0 && !met {
+		n.prove(rstEvidence(f))
+		return fmt.Sprintf("then the %s sent an RST of its own; whether the FINs or their acknowledgements were lost, or it ignored them, cannot be told from here",
+			role(f, o))
+	}
+	if p.LastAt <= d.FINAt {
+		return "a host that is gone and a path that drops look the same from here"
+	}
+	n.Who = Path
+	why := fmt.Sprintf("%s is alive and acknowledges only up to %d, so what %s sent after that must have been lost on the way",
+		f.Addr(o), rel(f, s, p.Ack), f.Addr(s))
+	if met {
+		n.prove(Evidence{Ref: p.LastDataRef, At: p.LastData, Side: o, says: asLastPayload}, rstEvidence(f))
+		why += fmt.Sprintf("; it went on with the connection and sent payload %s after the FIN, which an RST answered", Span(p.LastData-d.FINAt))
+	}
+	return why
 }
 
 // unexplainedReset reports that the RST of a flow is the peer's of side s, which
@@ -109,6 +126,23 @@ func checkUnacked(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding)
 func unexplainedReset(c *Context, f *reassembly.Flow, s tcp.Side) bool {
 	r := &f.Reset
 	return r.By == s.Other() && !r.AfterFIN && r.InAnswerTo == 0 && c.reset == resetNone
+}
+
+// neverHeardFIN reports that the RST of a flow answers payload that the peer sent
+// when the FIN had been repeated for some time, and that does not acknowledge it:
+// the peer went on with a connection of whose end it had not heard.
+func neverHeardFIN(c *Context, f *reassembly.Flow) bool {
+	r := &f.Reset
+	s := r.By
+	if r.Ref == 0 || !r.AfterFIN || r.InAnswerTo == 0 {
+		return false
+	}
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	if !sentFIN(f, s) || d.FINAcked || r.InAnswerTo != p.LastDataRef || d.FINEnd.LessEq(p.Ack) {
+		return false
+	}
+	last := lastMark(f, s, reassembly.FINAgain)
+	return last != nil && last.At < p.LastData && unackedSure(c, f, s, last.At) != 0
 }
 
 // unackedSure grades by how long the FIN was repeated, 0 for too short to say

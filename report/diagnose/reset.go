@@ -131,6 +131,8 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 		return resetDead
 	case wrote, forFIN:
 		return resetUnread // sent before the FIN, or read until it gave up
+	case neverHeardFIN(c, f):
+		return resetNone // no payload was on its way: fin-unacked
 	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
 		return resetUnread // payload that was on its way when the application closed
 	case foreign(f):

@@ -51,6 +51,8 @@ Look-alikes
   last response had read it all, most likely. A constant time before the RST
   (idle-timeout-close) speaks for that.
   Payload sent after the FIN had been acknowledged: write-after-fin.
+  Payload that came long after a FIN and does not acknowledge it: that FIN was
+  lost. Possible at most, and fin-unacked where it was repeated.
   An RST by a host that has no such socket: bare header, it answers a segment.
 
 What it usually is
@@ -104,9 +106,13 @@ func unreadAfterFIN(f *reassembly.Flow) Finding {
 	payload := Evidence{Ref: p.LastDataRef, At: p.LastData, Side: o, says: asLastPayload}
 	size, sure := p.LastDataLen, Certain
 	story := "reset the connection %s after the %s's %s, which came after it had closed: it closed while payload was on its way"
-	if payload.At < f.Endpoint(s).FINAt {
+	switch closed := f.Endpoint(s).FINAt; {
+	case payload.At < closed:
 		sure = Likely
 		story = "reset the connection %s after the %s's %s, which it never acknowledged: it closed while payload was on its way"
+	case payload.At-closed > patience(f):
+		sure = Possible
+		story = "reset the connection %s after the %s's %s, which came so long after its FIN that this had not arrived, or payload was on its way for as long"
 	}
 	if gap := missingBeforeFIN(f, o); gap > 0 {
 		payload, size, sure = finEvidence(f, o), gap, Possible
