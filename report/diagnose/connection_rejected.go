@@ -54,68 +54,6 @@ What to do
 What would prove it
   The counters of its rules, its routing table.`
 
-// icmpEvidence is the ICMP error that quotes the flow, if there was one. It
-// comes from the server's direction.
-func icmpEvidence(f *reassembly.Flow) Evidence {
-	h := &f.Handshake
-	if h.ICMPRef == 0 {
-		return Evidence{}
-	}
-	return Evidence{Ref: h.ICMPRef, At: h.ICMP, Side: f.Server(),
-		What: fmt.Sprintf("an ICMP error of %s: %s", h.ICMPReporter, icmpWords(f))}
-}
-
-// unreachable reports that the ICMP error is "destination unreachable".
-func unreachable(f *reassembly.Flow) bool {
-	if f.Addr(f.Client).Addr().Is4() {
-		return f.Handshake.ICMPType == 3
-	}
-	return f.Handshake.ICMPType == 1
-}
-
-// icmpWords is what an ICMP error says (RFC 792, RFC 1812 §5.2.7.1, RFC 4443 §3.1).
-func icmpWords(f *reassembly.Flow) string {
-	h := &f.Handshake
-	words := map[uint8]string{0: "network unreachable", 1: "host unreachable", 2: "protocol unreachable", 3: "port unreachable",
-		5: "source route failed", 6: "network unknown", 7: "host unknown", 9: "network administratively prohibited",
-		10: "host administratively prohibited", 13: "administratively prohibited"}
-	exceeded := uint8(11)
-	if f.Addr(f.Client).Addr().Is6() {
-		words = map[uint8]string{0: "no route", 1: "administratively prohibited", 2: "beyond the scope of the source",
-			3: "address unreachable", 4: "port unreachable", 5: "source address failed policy", 6: "route rejected"}
-		exceeded = 3
-	}
-	if w := words[h.ICMPCode]; w != "" && unreachable(f) {
-		return w
-	}
-	if h.ICMPType == exceeded {
-		return "time exceeded"
-	}
-	return fmt.Sprintf("type %d, code %d", h.ICMPType, h.ICMPCode)
-}
-
-// rejecter is who refuses by an ICMP error: the server's own host, a firewall,
-// or the path where no way leads on.
-func rejecter(f *reassembly.Flow) Party {
-	h := &f.Handshake
-	switch {
-	case h.ICMPReporter == f.Addr(f.Server()).Addr():
-		return ServerHost
-	case !unreachable(f):
-	case f.Addr(f.Client).Addr().Is4():
-		switch h.ICMPCode {
-		case 2, 3, 9, 10, 13:
-			return Middlebox
-		}
-	default:
-		switch h.ICMPCode {
-		case 1, 4, 5, 6:
-			return Middlebox
-		}
-	}
-	return Path
-}
-
 // repeatsSYN is when a client that goes on has sent its SYN again, ns: after the
 // initial timer of 1 s (RFC 6298 §2.1).
 const repeatsSYN = 1.5e9
@@ -126,7 +64,7 @@ func checkRejected(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		return
 	}
 	if h.Outcome == reassembly.Unreachable {
-		n := newFinding(f, rejecter(f), Certain, synEvidence(f), icmpEvidence(f))
+		n := newFinding(f, rejecter(f, f.Server()), Certain, synEvidence(f), icmpEvidence(f, f.Server()))
 		if !unreachable(f) && f.Until-h.ICMP < repeatsSYN {
 			n.lower(f, Possible, 0) // whether the client goes on is not seen
 		}

@@ -109,6 +109,11 @@ func TestDisplayFilter(t *testing.T) {
 	if have := displayFilter(f); have != want {
 		t.Errorf("%s\nwant\n%s", have, want)
 	}
+	f.Marks = []reassembly.Mark{{Ref: tcp.Ref(0, 12), Kind: reassembly.ICMPError}}
+	if have := displayFilter(f); !strings.HasSuffix(have, "{1..12}") {
+		t.Errorf("%s leaves out an ICMP error behind the last segment", have)
+	}
+	f.Marks = nil
 	if f.Last = f.First; !strings.HasSuffix(displayFilter(f), " && frame.number==1") {
 		t.Error(displayFilter(f))
 	}

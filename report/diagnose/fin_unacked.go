@@ -32,7 +32,8 @@ Signature
   side whose acknowledgement covers it. Linux repeats an orphan's FIN nine
   times (about 0.2, 0.4, 0.9 ... 54 s after the first) and forgets the socket
   after about 108 s. What is claimed ends with the last repetition: that one
-  proves that its sender had seen no acknowledgement.
+  proves that its sender had seen no acknowledgement. An ICMP error that
+  answered the FIN names who returns it.
 
 Look-alikes
   A FIN that is not repeated: then its acknowledgement existed and the capture
@@ -106,6 +107,11 @@ func whyUnacked(f *reassembly.Flow, s tcp.Side, met bool, n *Finding) string {
 		n.prove(rstEvidence(f))
 		return fmt.Sprintf("then the %s sent an RST of its own; whether the FINs or their acknowledgements were lost, or it ignored them, cannot be told from here",
 			role(f, o))
+	}
+	if icmp, by, said := returned(f, s, d.FINAt); said != "" {
+		n.Who = by
+		n.prove(icmp)
+		return said
 	}
 	if p.LastAt <= d.FINAt {
 		return "a host that is gone and a path that drops look the same from here"

@@ -110,7 +110,11 @@ func displayFilter(f *reassembly.Flow) string {
 	out = b.Addr().AppendTo(append(append(out, " && "...), ip...))
 	out = strconv.AppendUint(append(out, " && tcp.port=="...), uint64(a.Port()), 10)
 	out = strconv.AppendUint(append(out, " && tcp.port=="...), uint64(b.Port()), 10)
-	switch first, last := f.First, f.Last; {
+	first, last := f.First, f.Last
+	if n := len(f.Marks); n > 0 && f.Marks[n-1].Ref.File() == last.File() {
+		last = max(last, f.Marks[n-1].Ref) // an ICMP error, behind the last segment
+	}
+	switch {
 	case first == last:
 		out = strconv.AppendUint(append(out, " && frame.number=="...), first.Frame(), 10)
 	case !spansFiles(f):

@@ -69,7 +69,12 @@ func checkKeepalive(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	case run.n == 2:
 		sure = Likely
 	}
-	n := newFinding(f, Unknown, sure, markEvidence(run.first, fmt.Sprintf("the %s probes", role(f, s))),
+	who := Unknown
+	icmp, by, said := returned(f, s, run.first.At)
+	if said != "" {
+		who, why = by, said
+	}
+	n := newFinding(f, who, sure, icmp, markEvidence(run.first, fmt.Sprintf("the %s probes", role(f, s))),
 		markEvidence(run.last, fmt.Sprintf("the last of %d probes", run.n)), rstEvidence(f))
 	n.Duration = r.At - run.first.At
 	n.Verdict = fmt.Sprintf("%s probed %s in vain within %s and gave up with an RST: %s",

@@ -33,7 +33,8 @@ Signature
   and then either silence for longer than the next gap would be (likely), or the
   sender's own RST (certain): at once, or when the peer sends something later.
   Or at least four repetitions within at least 6 s, and the input ends before
-  the next one is due: the host is still trying (possible).
+  the next one is due: the host is still trying (possible). An ICMP error that
+  answered the payload names who returns it.
 
 Look-alikes
   A shorter outage, from which TCP recovers by itself: the capture ends in it.
@@ -100,7 +101,11 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so the payload must have been lost on the way",
 			f.Addr(o), rel(f, s, p.Ack))
 	}
-	n := newFinding(f, who, sure,
+	icmp, by, said := returned(f, s, d.UnansweredAt)
+	if said != "" {
+		who, why = by, said
+	}
+	n := newFinding(f, who, sure, icmp,
 		Evidence{Ref: d.UnansweredRef, At: d.UnansweredAt, Side: s, What: fmt.Sprintf("the %s's payload", role(f, s))},
 		Evidence{Ref: d.RepeatRef, At: d.RepeatAt, Side: s, What: fmt.Sprintf("the last of %d repetitions", d.Repeats)}, end)
 	n.Duration, n.Censored = span, sure == Possible

@@ -87,8 +87,8 @@ func checkSYNRetransmitted(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 		who, why = ServerHost, fmt.Sprintf("an RST (%s) had refused an earlier one", frame(rst.Ref))
 		evidence = append(evidence, markEvidence(rst, "an RST refuses the SYN"))
 	case lost == nil && f.EndsByICMP() && h.ICMP < h.SYNACK:
-		who, why = rejecter(f), fmt.Sprintf("an ICMP error of %s (%s) had answered an earlier one", h.ICMPReporter, icmpWords(f))
-		evidence = append(evidence, icmpEvidence(f))
+		who, why = rejecter(f, f.Server()), fmt.Sprintf("an ICMP error of %s (%s) had answered an earlier one", h.ICMPReporter, icmpWords(f))
+		evidence = append(evidence, icmpEvidence(f, f.Server()))
 	case lost != nil:
 		who = Path
 		evidence = append(evidence, synACKEvidence(f, "the SYN-ACK passes"),

@@ -98,7 +98,7 @@ func checkSYNUnanswered(_ *Context, f *reassembly.Flow, emit func(Finding)) {
 	if span < synTooSoon {
 		return
 	}
-	n := newFinding(f, Unknown, sureOfSilence(at, f.Until), synEvidence(f), last, icmpEvidence(f))
+	n := newFinding(f, Unknown, sureOfSilence(at, f.Until), synEvidence(f), last, icmpEvidence(f, f.Server()))
 	n.Duration, n.Censored = span, f.Endpoint(f.Client).State == fsm.SynSent
 	if stopped(at, f.Until) {
 		n.Slot = slotStopped
