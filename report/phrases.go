@@ -101,7 +101,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"syn-dropped-by-paws": {"dropped SYNs with older timestamps", "SYNs with older timestamps stayed unanswered",
 			"Several hosts share one address whose timestamps do not agree.", false, ""},
 		"tuple-reused": {"used a four-tuple again inside 2MSL", "a four-tuple was used again inside 2MSL", "", false, ""},
-		"tuple-reuse-rejected": {"refused a four-tuple that was used again inside 2MSL",
+		"tuple-reuse-rejected": {"used a four-tuple again that the {peer} still held in TIME_WAIT, and was refused or delayed",
 			"a four-tuple that was used again inside 2MSL was refused or delayed", "", false, ""},
 		"late-duplicate":     {"sent a segment of an earlier connection", "a segment of an earlier connection came late", "", false, ""},
 		"port-exhaustion":    {"is running out of ephemeral ports", "ephemeral ports are running out", "", false, ""},
