@@ -101,10 +101,18 @@ func kindNoSocket(c *Context, f *reassembly.Flow) resetKind {
 		return resetForged // so soon no device forgets a connection
 	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f):
 		return resetDead
-	case foreign(f) && !answersFIN(f):
+	case (foreign(f) || answersNearer(f)) && !answersFIN(f):
 		return resetForged
 	}
 	return resetNone
+}
+
+// answersNearer reports an RST for want of a socket that has come fewer hops than
+// the segments of its named sender, the last of which came just before: a device on
+// the way has no such connection any more. Of copies, captured at several places,
+// times to live say nothing.
+func answersNearer(f *reassembly.Flow) bool {
+	return f.Reset.InAnswerTo != 0 && nearer(f) > 0 && f.Quality&reassembly.QualityDuplicates == 0
 }
 
 // kindAfterFIN is kindOfReset for an RST by the side that had sent its FIN.

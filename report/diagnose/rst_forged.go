@@ -32,9 +32,13 @@ Signature
   for some hosts send an RST with another one, and where an RST as for want of a
   socket comes from within two hops of it: another stack may have sent it, of
   the machine on which the host is a container.
+  Or it came a hop or two less far, and answers payload as a host does that has
+  no such socket, right after that endpoint had been heard. Likely: a translator
+  or firewall that lost its state answers so.
 
 Look-alikes
-  A path that changes: it moves the time to live by a hop or two.
+  A path that changes: it moves the time to live by a hop or two, and takes no
+  socket away.
   A device that forgot an idle connection and answers for the host:
   rst-on-dead-connection. A firewall that answers a FIN: time-wait-missing.
   An inexact RST that drew a challenge ACK and did no harm: rst-challenged.
@@ -98,12 +102,15 @@ func foreignRST(f *reassembly.Flow, emit func(Finding)) {
 	r := &f.Reset
 	own := f.Endpoint(r.By).TTL
 	sure := Likely
-	if n := nearer(f); n == 0 || r.Class != reassembly.ResetActive && max(n, -n) < apart {
+	if n := nearer(f); foreign(f) && (n == 0 || r.Class != reassembly.ResetActive && max(n, -n) < apart) {
 		sure = Possible // for want of a socket another stack of that machine answers
 	}
 	n := newFinding(f, Middlebox, sure, lastOf(f, r), rstEvidence(f))
-	n.Verdict = fmt.Sprintf("an RST in the name of %s has a time to live of %d, its other segments %d: something on the path must have sent it",
-		f.Addr(r.By), r.TTL, own)
+	who := "something on the path must have sent it"
+	if !foreign(f) {
+		who = fmt.Sprintf("something in front of it must have sent it, which no longer knew a connection on which the %s had been heard %s before", role(f, r.By), Span(r.AnswerAt-r.HeardAt))
+	}
+	n.Verdict = fmt.Sprintf("an RST in the name of %s has a time to live of %d, its other segments %d: %s", f.Addr(r.By), r.TTL, own, who)
 	if n.rests(f, onPackets) {
 		emit(n)
 	}
