@@ -151,17 +151,19 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 }
 
 // leaves notes what of the peer's payload an RST by d leaves unanswered. The
-// peer's FIN may still be on its way when all payload has been acknowledged.
+// peer's FIN may still be on its way when all payload has been acknowledged. What
+// d's own last payload answered it acknowledged, whichever the tap saw first.
 func (r *Reset) leaves(d, p *end, s *tcp.Segment) {
-	if p.dataAt <= d.dataAt || !r.HasACK && !d.has(hasAck) {
-		return
-	}
 	ack, end := d.ack, p.nxt
-	if r.HasACK && (!d.has(hasAck) || ack.Less(s.Ack)) {
-		ack = s.Ack
-	}
 	if p.has(sentFIN) && end == p.finEnd {
 		end--
+	}
+	crossed := d.has(hasAck) && ack.Less(end)
+	if p.dataAt == 0 || p.dataAt <= d.dataAt && !crossed || !r.HasACK && !d.has(hasAck) {
+		return
+	}
+	if r.HasACK && (!d.has(hasAck) || ack.Less(s.Ack)) {
+		ack = s.Ack
 	}
 	left := end.Sub(ack)
 	if left > 0 && r.HasACK {
