@@ -209,7 +209,7 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 	case h.AckedUnseen > 0:
 		r.note("%s what the capture does not hold", Plural(h.AckedUnseen, "segment acknowledges", "segments acknowledge"))
 	case h.unseen > 0 && !a.pauses.any(): // else what was open in a pause has the same flaw
-		r.note("what the capture does not hold was acknowledged on %s", Plural(h.unseen, "flow", "flows"))
+		r.note("what the capture does not hold was sent or acknowledged on %s", Plural(h.unseen, "flow", "flows"))
 	}
 	if h.Duplicates > 0 {
 		r.note("%s set aside", Plural(h.Duplicates, "copy of a frame was", "copies of frames were"))

@@ -225,7 +225,7 @@ func TestVerdict(t *testing.T) {
 		{"possibly a middlebox", reportOf(7, unsure(Group{Rule: "connection-refused", Who: diagnose.Middlebox, Service: service, Count: 3}, 0, 3)),
 			"On 3 of 7 flows to 10.0.0.1:80 an RST refused the connection (possibly a middlebox's)."},
 		{"possibly forged", reportOf(7, unsure(Group{Rule: "rst-forged", Who: diagnose.Middlebox, Service: service, Count: 3}, 0, 3)),
-			"Possibly, on 3 of 7 flows to 10.0.0.1:80 an RST was forged (a middlebox did)."},
+			"Possibly, on 3 of 7 flows to 10.0.0.1:80 an RST came that the end it names did not send (a middlebox did)."},
 		{"possibly nobody", reportOf(7, unsure(by(diagnose.Path, netip.Addr{}), 0, 3)),
 			"Possibly, on 3 of 7 flows to 10.0.0.1:80 a close with data unread sent an RST."},
 		{"unknown rule", reportOf(7, Group{Rule: "new-rule", Who: diagnose.ServerHost, Service: service, Count: 2}),

@@ -196,11 +196,12 @@ func replacedBy(f *reassembly.Flow, s tcp.Side) *reassembly.Step {
 	return nil
 }
 
-// waitsBehind reports that payload of a side comes again and is not acknowledged:
-// a FIN would wait behind it.
+// waitsBehind reports that payload of a side comes again and is not acknowledged,
+// or did not even pass the tap, where it has sent further since: a FIN would wait
+// behind it.
 func waitsBehind(f *reassembly.Flow, s tcp.Side) bool {
 	d, p := f.Endpoint(s), f.Endpoint(s.Other())
-	return d.Repeats > 0 && p.SentAck && p.Ack.Less(d.Nxt)
+	return p.SentAck && (d.Repeats > 0 && p.Ack.Less(d.Nxt) || d.AheadAt != 0 && p.Ack.Less(d.Ahead))
 }
 
 // belowFIN reports that the peer of side s stands before its FIN for want of
