@@ -96,15 +96,7 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	default:
 		sure = Likely
 	}
-	who, why := Unknown, "a host that is gone and a path that drops look the same from here"
-	if p.LastAt > d.UnansweredAt+patience(f) {
-		who, why = Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so the payload must have been lost on the way",
-			f.Addr(o), rel(f, s, p.Ack))
-	}
-	icmp, by, said := returned(f, s, d.UnansweredAt)
-	if said != "" {
-		who, why = by, said
-	}
+	icmp, who, why := whyInVain(f, s)
 	n := newFinding(f, who, sure, icmp,
 		Evidence{Ref: d.UnansweredRef, At: d.UnansweredAt, Side: s, What: fmt.Sprintf("the %s's payload", role(f, s))},
 		Evidence{Ref: d.RepeatRef, At: d.RepeatAt, Side: s, What: fmt.Sprintf("the last of %d repetitions", d.Repeats)}, end)
@@ -126,6 +118,25 @@ func checkGaveUp(c *Context, f *reassembly.Flow, s tcp.Side, emit func(Finding))
 	if n.rests(f, onSilence|onClock) {
 		emit(n)
 	}
+}
+
+// whyInVain tells whom the repetitions of side s leave to blame, and why, with the
+// ICMP error that answered them, if one did.
+func whyInVain(f *reassembly.Flow, s tcp.Side) (icmp Evidence, who Party, why string) {
+	o := s.Other()
+	d, p := f.Endpoint(s), f.Endpoint(o)
+	if icmp, who, why = returned(f, s, d.UnansweredAt); why != "" {
+		return icmp, who, why
+	}
+	if p.LastAt > d.UnansweredAt+patience(f) {
+		return icmp, Path, fmt.Sprintf("%s is alive and acknowledges only up to %d, so the payload must have been lost on the way",
+			f.Addr(o), rel(f, s, p.Ack))
+	}
+	why = "a host that is gone and a path that drops look the same from here"
+	if silence := d.UnansweredAt - p.LastAt; silence >= forgets {
+		why += fmt.Sprintf("; the %s had been silent for %s before, so a device on the way may have forgotten the connection", role(f, o), Span(silence))
+	}
+	return icmp, Unknown, why
 }
 
 // maxRTO bounds the gap between two repetitions, ns: TCP_RTO_MAX of Linux, and

@@ -209,3 +209,26 @@ func TestChurnIsAdvisedByWhatWasCarried(t *testing.T) {
 		}
 	}
 }
+
+// Where a device on the way may be behind it, the verdict says what points there.
+func TestThePathIsExplained(t *testing.T) {
+	for name, want := range map[string]string{
+		"retransmission-timeout/after-a-silence.txt":   "; the server had been silent for 10m00s before, so a device on the way may have forgotten the connection",
+		"retransmission-timeout/icmp.txt":              ": 203.0.113.1 returned an ICMP error (administratively prohibited), so it gets no further than there",
+		"keepalive-failed/icmp.txt":                    ": 203.0.113.1 returned an ICMP error (host unreachable), so it gets no further than there",
+		"fin-unacked/icmp.txt":                         ": 203.0.113.1 returned an ICMP error (host administratively prohibited), so it gets no further than there",
+		"fin-unacked/goes-on-and-meets-an-rst.txt":     "it went on with the connection and sent payload 5 s after the FIN, which an RST answered",
+		"fin-unanswered/behind-lost-payload.txt":       "unless one waits behind its payload, which the client does not acknowledge",
+		"rst-forged/state-lost-on-the-way.txt":         "has a time to live of 64, its other segments 63: something in front of it must have sent it, which no longer knew a connection",
+		"tuple-reuse-rejected/behind-a-translator.txt": "used a four-tuple again that the server still held in TIME_WAIT",
+	} {
+		r := reportOf(t, name)
+		said := strings.Join(r.Verdict, " ")
+		for i := range r.Groups {
+			said += " " + r.Groups[i].Verdict
+		}
+		if !strings.Contains(said, want) {
+			t.Errorf("%s: %q is not said, but %s", name, want, said)
+		}
+	}
+}
