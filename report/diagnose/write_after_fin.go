@@ -157,6 +157,10 @@ func opened(f *reassembly.Flow) int64 {
 	return max(f.Start, f.Handshake.SYNACK)
 }
 
+// atOnce reports that a side closed without having waited for anything after its
+// last payload: two system calls take less than a millisecond.
+func atOnce(d *reassembly.Endpoint) bool { return d.FINAt-d.LastData < 1e6 }
+
 // sentNothing reports that a side's FIN was all that it sent after the handshake.
 func sentNothing(f *reassembly.Flow, s tcp.Side) bool {
 	d := f.Endpoint(s)
@@ -198,7 +202,7 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		n.lower(f, Possible, 0)
 	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
-	if d := f.Endpoint(s); was == lateAnswer && d.LastDataRef != 0 {
+	if d := f.Endpoint(s); was == lateAnswer && d.LastDataRef != 0 && !atOnce(d) {
 		n.Typical = d.FINAt - d.LastData
 	}
 	n.Severity = was.severity(s == f.Client)
@@ -238,8 +242,8 @@ func (w lateWrite) words(f *reassembly.Flow, l *latePayload) string {
 	case w == lateAnswer && d.LastDataRef == 0:
 		return fmt.Sprintf("%s stopped waiting %s after it had opened the connection, having sent nothing: the server's first payload, %s, came %s later and met an RST",
 			f.Addr(s), Span(d.FINAt-opened(f)), what, after)
-	case w == lateAnswer && d.FINAt == d.LastData:
-		return fmt.Sprintf("%s closed with its last payload, without waiting; the answer, %s, came %s later and met an RST",
+	case w == lateAnswer && atOnce(d):
+		return fmt.Sprintf("%s closed as soon as it had sent its last payload, without waiting; the answer, %s, came %s later and met an RST",
 			f.Addr(s), what, Span(l.At-d.LastData))
 	case w == lateAnswer:
 		return fmt.Sprintf("%s stopped waiting %s after its last payload; the answer, %s, came %s after that payload and met an RST",

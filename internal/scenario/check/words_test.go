@@ -120,6 +120,7 @@ func TestCloseIsToldByWhatWentBefore(t *testing.T) {
 		{"idle-timeout-close/server-gives-up.txt", "idle-timeout-close", "about 5 s after the client's last payload, to which it sent no answer", []string{"5 s idle", "Apache"}},
 		{"idle-timeout-close/client-pool.txt", "idle-timeout-close", "after about 30.1 s idle", []string{"a default of"}},
 		{"idle-timeout-close/client-gives-up.txt", "write-after-fin", "stopped waiting after about 5 s on 10 of 10 flows to 198.51.100.1:8080; the answers came after about 6.5 s. A timer is behind it: that side closes about 5 s after its own last payload", []string{"a default of", "the client of"}},
+		{"write-after-fin/closed-behind-request.txt", "write-after-fin", "closed as soon as it had sent its last payload, without waiting", []string{"stopped waiting"}},
 		{"write-after-fin/slow-server.txt", "write-after-fin", "stopped waiting 5 s after its last payload; the answer, 300 octets, came 6.5 s after that payload", nil},
 		{"write-after-fin/v6.txt", "write-after-fin", "having sent nothing: a port check; the server's first payload, 100 octets, came 500 ms later", []string{"answer"}},
 		{"write-after-fin/download-cancelled.txt", "write-after-fin", "stopped reading after 2,896 octets: it closed, and what the server went on to send 2 ms after that FIN", []string{"answer"}},
