@@ -122,16 +122,6 @@ func lastOf(f *reassembly.Flow, r *reassembly.Reset) Evidence {
 		What: fmt.Sprintf("the %s's last segment, time to live %d", role(f, r.By), f.Endpoint(r.By).TTL)}
 }
 
-// hops is how far a packet has come, by the initial values that hosts use.
-func hops(ttl uint8) uint8 {
-	for _, initial := range [...]uint8{64, 128} {
-		if ttl <= initial {
-			return initial - ttl
-		}
-	}
-	return 255 - ttl
-}
-
 // challenged is an inexact RST or a SYN that drew a challenge ACK.
 type challenged struct {
 	cause, ack *reassembly.Mark

@@ -179,6 +179,15 @@ func TestKindsOfLateDataAreToldApart(t *testing.T) {
 	}
 }
 
+// groupSays checks the sentence of a rule's group, in a transcript of the rule.
+func groupSays(t *testing.T, rule, name, want string) {
+	t.Helper()
+	r := reportOf(t, rule+"/"+name+".txt")
+	if g := r.line("group", rule); g == nil || !strings.Contains(g["verdict"].(string), want) {
+		t.Errorf("%s: %v does not say %q", name, g, want)
+	}
+}
+
 // Why a tuple could be used again is said as far as the packets prove it.
 func TestReuseIsExplainedAsFarAsItIsProved(t *testing.T) {
 	for name, want := range map[string]string{
@@ -188,10 +197,7 @@ func TestReuseIsExplainedAsFarAsItIsProved(t *testing.T) {
 		"newer-timestamp":   "sequence number is lower, but its timestamp is newer; the server's new initial",
 		"lower-and-older":   "so the server's TIME_WAIT must have been gone",
 	} {
-		r := reportOf(t, "tuple-reused/"+name+".txt")
-		if g := r.line("group", "tuple-reused"); g == nil || !strings.Contains(g["verdict"].(string), want) {
-			t.Errorf("%s: %v does not say %q", name, g, want)
-		}
+		groupSays(t, "tuple-reused", name, want)
 	}
 }
 
@@ -204,10 +210,7 @@ func TestChurnIsAdvisedByWhatWasCarried(t *testing.T) {
 		"ten-requests-each":        "each carried about 10 requests before that: a limit of requests per connection",
 		"in-parts":                 "connections/s; where each carried one request, a pool of 1 would",
 	} {
-		r := reportOf(t, "time-wait-churn/"+name+".txt")
-		if g := r.line("group", "time-wait-churn"); g == nil || !strings.Contains(g["verdict"].(string), want) {
-			t.Errorf("%s: %v does not say %q", name, g, want)
-		}
+		groupSays(t, "time-wait-churn", name, want)
 	}
 }
 
