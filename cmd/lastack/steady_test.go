@@ -143,7 +143,7 @@ func (c *child) answers(t *testing.T, doc string) {
 			if strings.Contains(line, "not reading") {
 				t.Fatal(line)
 			}
-			return strings.Contains(line, "packets, ")
+			return strings.Contains(line, " packet") // early, of 1
 		})
 		os.Remove(doc)
 		c.once(t, syscall.SIGUSR2, func() bool {
@@ -264,7 +264,7 @@ func TestSignalsSteadyLive(t *testing.T) {
 	startIn(t, inside(ns, "steady", os.Args[0]))
 	c := startProgram(t, inside(ns, "program", os.Args[0], "-v", "-i", "lo", "--md", doc, "--jsonl", lines))
 	c.awaits(t, "listening on lo")
-	c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packets, ") })
+	c.until(t, syscall.SIGUSR1, func() bool { return c.said(" packet") })
 	c.answers(t, doc)
 	c.end(t)
 }
