@@ -25,6 +25,7 @@ type input struct {
 	alone    func() bool                         // no other source than the latest frame's is being read; nil when live
 	damaged  func() int                          // sources that have ended before their time
 	live     bool
+	until    *time.Timer // stops a live capture at --until; nil where none is given
 	// pipe: Next may wait for long, with nobody to wake it.
 	pipe bool
 	// again: the input can be opened a second time.
@@ -106,13 +107,14 @@ func openLive(cfg *config, stop func()) (*input, error) {
 	if cfg.duration > 0 {
 		time.AfterFunc(cfg.duration, stop)
 	}
+	in := &input{Reader: l, stop: l.Stop, damaged: l.Damaged, live: true,
+		infos: func(out []capture.Info) []capture.Info { return append(out, l.Infos()...) }}
 	if now := time.Now(); cfg.until.kind != 0 {
 		if end := cfg.until.next(now); end != 0 {
-			time.AfterFunc(time.Duration(end-now.UnixNano()), stop)
+			in.until = time.AfterFunc(time.Duration(end-now.UnixNano()), stop)
 		}
 	}
-	return &input{Reader: l, stop: l.Stop, damaged: l.Damaged, live: true,
-		infos: func(out []capture.Info) []capture.Info { return append(out, l.Infos()...) }}, nil
+	return in, nil
 }
 
 // numbered puts names in the place of numbers from the list that -D prints, as

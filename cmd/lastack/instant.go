@@ -89,12 +89,14 @@ func (i instant) until(first, last int64) int64 {
 	return t.UnixNano()
 }
 
-// next is the instant as the end of a live capture that begins now; 0 where there
-// is none, or only the first packet tells it.
+// next is the instant as the end of a live capture that begins now, as long as no
+// packet has come; 0 where there is none.
 func (i instant) next(now time.Time) int64 {
 	switch i.kind {
 	case absolute:
 		return i.ns
+	case relative:
+		return i.in(now.UnixNano())
 	case timeOfDay:
 		now = now.In(i.day.Location())
 		if t := onDay(now, i.day); t.After(now) {

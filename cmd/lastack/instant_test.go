@@ -107,12 +107,13 @@ func TestTimeOfDay(t *testing.T) {
 	}
 }
 
-// Live, a time of day is the next one, and what the first packet tells is not known.
+// Live, a time of day is the next one, and before the first packet others count
+// from the beginning.
 func TestNext(t *testing.T) {
 	now := time.Date(2024, 3, 1, 14, 10, 30, 5, time.UTC)
 	for in, want := range map[string]string{
 		"14:10": "2024-03-02T14:10:00Z", "14:11": "2024-03-01T14:11:00Z", "14:10:30": "2024-03-02T14:10:30Z",
-		"14:10:31": "2024-03-01T14:10:31Z", "2024-03-05": "2024-03-05T00:00:00Z", "+90s": "", "end": "",
+		"14:10:31": "2024-03-01T14:10:31Z", "2024-03-05": "2024-03-05T00:00:00Z", "+90s": "2024-03-01T14:12:00Z", "end": "",
 	} {
 		i, err := parseInstant("--until", in, time.UTC)
 		if err != nil {

@@ -257,6 +257,15 @@ func TestLiveUntil(t *testing.T) {
 	}
 	spanOf(t, ns, []string{"--for", "1m", "--until", at(3 * time.Second)})
 	spanOf(t, ns, []string{"--for", "1m", "--until", time.Now().Add(3 * time.Second).UTC().Format(time.TimeOnly)})
+
+	begin := time.Now()
+	quiet := inside(ns, "program", os.Args[0], "-q", "-i", "lo", "--for", "1m", "--until", "+2s", "tcp port 7")
+	if out, err := quiet.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if took := time.Since(begin); took < 2*time.Second || took > 10*time.Second {
+		t.Errorf("where no packet comes: %v", took)
+	}
 }
 
 // spanOf captures, and expects a report on about two seconds.

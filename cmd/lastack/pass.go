@@ -190,8 +190,8 @@ func (p *pass) take() (again bool) {
 		if at := p.s.cfg.at; at.kind != 0 {
 			p.analysis.StatesAt(at.in(p.began), at.earlier(p.began))
 		}
-		if u := p.s.cfg.until; p.in.live && u.kind == relative {
-			time.AfterFunc(time.Until(time.Unix(0, u.in(p.began))), p.s.stop)
+		if u := p.s.cfg.until; u.kind == relative && p.in.until != nil {
+			p.in.until.Reset(time.Until(time.Unix(0, u.in(p.began))))
 		}
 	}
 	p.pause(f)
