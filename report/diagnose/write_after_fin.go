@@ -55,6 +55,8 @@ Look-alikes
   The same after the FIN_WAIT_2 timeout: late-close-reset.
   A goodbye of a few octets together with the writer's own FIN, such as the
   closing alert of TLS: rst-after-fin.
+  An RST of a device that had ended the connection for both: its time to live is
+  not the closer's, the verdict says so, and it is likely at most.
   A server that notices only by its next event that a client has gone, seconds
   later: it looks like one that does not look at a FIN, so that is likely at
   most.
@@ -207,6 +209,11 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n.Severity = was.severity(s == f.Client)
 	n.Verdict = was.words(f, &l)
+	if ofDevice(f) {
+		n.lower(f, Likely, 0) // its socket may have taken the payload
+		n.Verdict += fmt.Sprintf(" (time to live %d, the %s's own %d: a device in front of it sent that, for which the connection was over)",
+			r.TTL, role(f, s), f.Endpoint(s).TTL)
+	}
 	if n.rests(f, on) {
 		emit(n)
 	}
