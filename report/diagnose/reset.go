@@ -135,6 +135,8 @@ func kindAfterFIN(c *Context, f *reassembly.Flow) resetKind {
 		return resetNone // no payload was on its way: fin-unacked
 	case r.InAnswerTo != 0 && r.InAnswerTo == p.LastDataRef && p.LastData > d.FINAt && !d.HalfCloseAlive:
 		return resetUnread // payload that was on its way when the application closed
+	case live && r.Shut && p.PayloadBytes > 0:
+		return resetUnread // closed by halves first
 	case foreign(f):
 		return resetForged
 	}
@@ -289,8 +291,44 @@ const alert = 96
 // GOAWAY. Both sides were done, and nothing of worth was lost.
 func farewell(f *reassembly.Flow) bool {
 	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
-	return p.FIN > 0 && p.DataAfterPeerFIN <= 1 && p.LastData > d.FINAt && p.LastDataLen <= alert &&
-		f.Reset.At-d.FINAt <= 5*crossing(f)
+	switch {
+	case p.DataAfterPeerFIN > 1 || p.LastData <= d.FINAt || p.LastDataLen > alert:
+		return false
+	case p.FIN > 0 && f.Reset.At-d.FINAt <= 5*crossing(f):
+		return true
+	}
+	return bidsFarewell(f) // the RST forestalled its FIN
+}
+
+// bidsFarewell tells the goodbye of a peer of which no FIN has come: both said
+// theirs in the same way; or the server, unasked, said something short as it
+// closed, and the client has answered with as much; or the server, which had
+// answered everything, says it as soon as it hears that the client has left.
+func bidsFarewell(f *reassembly.Flow) bool {
+	s := f.Reset.By
+	d, p := f.Endpoint(s), f.Endpoint(s.Other())
+	after, asked := p.LastData-closedSince(f, s), p.DataBeforePeerFIN
+	waited := d.FINAt - d.LastData // some wait a moment for the answer to their alert
+	switch {
+	case !closesTLS(p.LastDataLen):
+		return s != f.Client && d.LastDataLen <= alert && waited < breath &&
+			asked != 0 && d.LastData-asked >= leastIdle && after < stillSending
+	case closesTLS(d.LastDataLen) && waited < leastIdle:
+		return true
+	}
+	return s == f.Client && atOnceAfter(f, after) && (closesTLS(d.LastDataLen) || asked >= d.LastData)
+}
+
+// closesTLS reports payload as long as a close_notify is with the usual ciphers,
+// record header included: 24 octets in TLS 1.3 (RFC 8446 §5.2), in TLS 1.2 31 with
+// an explicit nonce (RFC 5288 §3) and 23 without (RFC 7905).
+func closesTLS(octets uint32) bool { return octets == 24 || octets == 31 || octets == 23 }
+
+// atOnceAfter reports that so long after a FIN, ns, an application can have sent
+// what it does because the FIN has woken it.
+func atOnceAfter(f *reassembly.Flow, after int64) bool {
+	const wakes = 50e6
+	return after <= f.RTT+wakes
 }
 
 // answersFIN reports whether the reset answers the peer's FIN or a repetition.

@@ -34,7 +34,7 @@ Signature
   was sent, or passing behind it; a window of zero on the side of the RST. Else
   it is no more than possible.
   Or a FIN, and then an RST in answer to payload that was on its way when the
-  application closed.
+  application closed, or by a live socket whose own window was closed.
 
 Look-alikes
   The same RST when all had been read: abortive-close. With payload unread
@@ -44,6 +44,8 @@ Look-alikes
   does a server that drops a request on purpose ("return 444" of nginx with
   reset_timedout_connection). Where the answer may be missing in the capture it
   is abortive-close, possible at most.
+  A close a second and more after the server's close_notify (24 octets in TLS
+  1.3) and FIN, which leaves just that unread. A remark.
   A health check: the client's RST right after the server's greeting, or in
   answer to the server's FIN when all was said. A remark.
   A keepalive probe with an octet of garbage after the close: no payload.
@@ -180,6 +182,7 @@ func unreadSince(f *reassembly.Flow) int64 {
 // how sure it is that some was left unread, and whether that is a mere remark.
 func leftUnread(f *reassembly.Flow) (story string, sure Confidence, mild bool) {
 	r := &f.Reset
+	p := f.Endpoint(r.By.Other())
 	late := r.At-unreadSince(f) >= max(leastIdle, patience(f))
 	switch {
 	case r.Shut:
@@ -195,7 +198,7 @@ func leftUnread(f *reassembly.Flow) (story string, sure Confidence, mild bool) {
 		return "opened the connection and aborted it with an RST %s after the %s's first %s, without a word of its own: a health check, or a scan", Possible, true
 	case late:
 		// There was time to read it all, and the last answer is never answered.
-		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread" + orKeepalive(f), Possible, false
+		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: an abort after that silence, or a close with payload unread" + orKeepalive(f), Possible, toldAll(f) && closesTLS(p.LastDataLen)
 	case asked(f):
 		return "reset the connection %s after the %s's last %s, which it acknowledged and did not answer: it closed with payload unread, or aborted (SO_LINGER 0)", Likely, false
 	case toldAll(f):

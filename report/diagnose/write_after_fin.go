@@ -53,8 +53,10 @@ Look-alikes
   Payload that was already on its way when the FIN came: its acknowledgement
   number does not cover the FIN. That is the closer's doing: rst-unread-data.
   The same after the FIN_WAIT_2 timeout: late-close-reset.
-  A goodbye of a few octets together with the writer's own FIN, such as the
-  closing alert of TLS: rst-after-fin.
+  A goodbye of a few octets, such as the closing alert of TLS, that answers the
+  closer's or comes together with the writer's own FIN: rst-after-fin. Where
+  neither shows, what is as long as such an alert and comes at once after the
+  FIN is possible at most.
   An RST of a device that had ended the connection for both: its time to live is
   not the closer's, the verdict says so, and it is likely at most.
   A server that notices only by its next event that a client has gone, seconds
@@ -200,7 +202,7 @@ func checkWriteAfterFIN(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	if on == onPayload && f.Midstream && f.Endpoint(s).LastDataRef == 0 {
 		n.lower(f, Possible, reassembly.QualityMidstream) // what went before is not known
 	}
-	if was == lateNews && mayBeRepeated(f, s, l.At) {
+	if was == lateNews && (mayBeRepeated(f, s, l.At) || mayBeGoodbye(f, &l)) {
 		n.lower(f, Possible, 0)
 	}
 	n.Duration = r.At - f.Endpoint(s).FINAt
@@ -280,6 +282,20 @@ func mayBeRepeated(f *reassembly.Flow, s tcp.Side, at int64) bool {
 	spoke := max(p.DataBeforePeerFIN, f.Handshake.ACK, f.Handshake.SYNACK)
 	since := at - closedSince(f, s)
 	return onlyAcked(f, s) && since > delaysACK && since < stillSending && at-spoke >= patience(f)
+}
+
+// mayBeGoodbye reports that all that was written late is as long as a close_notify
+// and came as soon as its sender heard of the FIN; or is a few octets where the
+// capture lacks what would tell whether they answer others.
+func mayBeGoodbye(f *reassembly.Flow, l *latePayload) bool {
+	d, p := f.Endpoint(l.Side.Other()), f.Endpoint(l.Side)
+	switch {
+	case p.DataAfterPeerFIN > 1 || l.octets > alert:
+		return false
+	case f.Midstream && (p.DataBeforePeerFIN == 0 || d.LastDataRef == 0):
+		return true
+	}
+	return closesTLS(l.octets) && atOnceAfter(f, l.At-closedSince(f, l.Side.Other()))
 }
 
 // onlyAcked reports that a side's FIN was first acknowledged by payload itself:
