@@ -35,12 +35,13 @@ const (
 	copyUnit     = 16              // 2^16 ns
 	copyWindow   = 2e6 >> copyUnit // without an IP ID
 	copyWindowID = 1e9 >> copyUnit // with one
-	// copyWindowSYN is for a SYN: no timer repeats one within a second (RFC 6298
-	// §2.1), but Windows tries again half a second after a refusal.
+	// copyWindowSYN is for a SYN, also with an ACK: no timer repeats one within a
+	// second (RFC 6298 §2.1), but Windows tries again half a second after a refusal.
 	copyWindowSYN = 200e6 >> copyUnit
-	// copyWindowFIN is for a FIN with a timestamp, which goes on until it is
-	// repeated.
-	copyWindowFIN = 500e6 >> copyUnit
+	// copyWindowStamped is for a SYN or a FIN with a timestamp, which goes on until
+	// it is repeated: the slowest clock, OpenBSD's, twice a second. Some hosts begin
+	// with a value of 0 each time.
+	copyWindowStamped = 500e6 >> copyUnit
 )
 
 // seen reports whether s is a copy of a recent frame, and remembers it if not.
@@ -52,10 +53,10 @@ func (c *copies) seen(s *tcp.Segment) bool {
 	switch stamped := s.Options&tcp.OptTimestamps != 0; {
 	case s.IPID != 0:
 		window = copyWindowID
-	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN:
+	case s.Flags&(tcp.SYN|tcp.FIN) != 0 && stamped && s.TSVal != 0:
+		window = copyWindowStamped
+	case s.Flags&tcp.SYN != 0:
 		window = copyWindowSYN
-	case s.Flags&tcp.FIN != 0 && stamped:
-		window = copyWindowFIN
 	}
 	last := len(set) - 1
 	for i := range set {

@@ -22,7 +22,12 @@ func TestCopies(t *testing.T) {
 		{"SYN", tcp.Segment{Flags: tcp.SYN}, 100 * time.Millisecond, true},
 		{"refused SYN, anew", tcp.Segment{Flags: tcp.SYN}, 498 * time.Millisecond, false},
 		{"FIN", tcp.Segment{Flags: tcp.FIN | tcp.ACK}, 300 * time.Millisecond, false},
-		{"FIN with a timestamp", tcp.Segment{Flags: tcp.FIN | tcp.ACK, Options: stamped}, 300 * time.Millisecond, true},
+		{"FIN with a timestamp", tcp.Segment{Flags: tcp.FIN | tcp.ACK, Options: stamped, TSVal: 5}, 300 * time.Millisecond, true},
+		{"SYN with a timestamp", tcp.Segment{Flags: tcp.SYN, Options: stamped, TSVal: 5}, 300 * time.Millisecond, true},
+		{"refused SYN, its timestamp always 0", tcp.Segment{Flags: tcp.SYN, Options: stamped}, 300 * time.Millisecond, false},
+		{"SYN-ACK", tcp.Segment{Flags: tcp.SYN | tcp.ACK}, 100 * time.Millisecond, true},
+		{"SYN-ACK, anew", tcp.Segment{Flags: tcp.SYN | tcp.ACK}, time.Second, false},
+		{"SYN-ACK with a timestamp", tcp.Segment{Flags: tcp.SYN | tcp.ACK, Options: stamped, TSVal: 5}, 300 * time.Millisecond, true},
 		{"with an identification", tcp.Segment{Flags: tcp.ACK, IPID: 7}, 900 * time.Millisecond, true},
 		{"with one, long after", tcp.Segment{Flags: tcp.ACK, IPID: 7}, 1100 * time.Millisecond, false},
 	} {
