@@ -173,6 +173,9 @@ func (r *Report) filterRemark() {
 // remarks notes what the counters say, in the order of what it costs.
 func (a *Analysis) remarks(r *Report, all *sums) {
 	h := &r.Health
+	if s := all.seen.words(); s != "" {
+		h.Notes = append(h.Notes, Note{Text: s, File: -1, Twice: true})
+	}
 	if h.EvictedFlows > 0 {
 		r.note("%s judged early and counted in no state since, because more were open at once than --max-flows allows",
 			Plural(h.EvictedFlows, "flow was", "flows were"))
@@ -190,9 +193,6 @@ func (a *Analysis) remarks(r *Report, all *sums) {
 			"or the SYNs were forged elsewhere (backscatter)", Plural(n, "flow shows", "flows show"))
 	}
 	r.filterRemark()
-	if s := all.seen.words(); s != "" {
-		r.note("%s", s)
-	}
 	switch n := h.Midstream - h.endings.oneSaid; {
 	case n == 0:
 	case h.KernelDrops > 0 || h.EvictedFlows > 0:

@@ -121,6 +121,9 @@ type Note struct {
 	Text string
 	File int           // index of the source; -1 for none
 	Ref  tcp.PacketRef // 0 for none
+	// Twice: flows count more often than connections, so every number of the report
+	// is to be read with it, and no renderer leaves it out.
+	Twice bool
 	// States: it is on the instant that States were asked for. Renderers that
 	// print the table print it there.
 	States bool

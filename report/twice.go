@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/lastack/lastack/reassembly"
@@ -163,38 +164,70 @@ func (p *isnPair) same(q *isnPair) bool {
 		max(p.at-q.at, q.at-p.at) <= together
 }
 
-// found is how many of the connections that are known were captured
-// under two four-tuples, and the first of them.
-func (w *twice) found() (n uint64, a, b isnPair) {
+// aliased is how many connections were captured under several four-tuples, as how
+// many flows, and the first two of these.
+type aliased struct {
+	connections, flows uint64
+	a, b               isnPair
+}
+
+// found looks through the connections that are known. Of more than are kept it is a
+// sample of those with the smallest hashes, and the numbers are estimates.
+func (w *twice) found() (x aliased) {
 	list := slices.Clone(w.kept)
 	slices.SortFunc(list, func(p, q isnPair) int { return p.compare(&q) })
+	if w.more {
+		list = list[:min(len(list), keptPairs)]
+	}
 	for i := 1; i < len(list); i++ {
 		p, q := list[i-1], list[i]
 		if !p.same(&q) {
 			continue
 		}
-		if n++; n == 1 || p.flow < a.flow {
-			a, b = p, q
+		if i == 1 || !list[i-2].same(&p) {
+			x.connections++
+			x.flows++
+		}
+		x.flows++
+		if x.a.flow == 0 || p.flow < x.a.flow {
+			x.a, x.b = p, q
 		}
 	}
-	return n, a, b
+	if n := len(list); w.more && n > 0 {
+		share := float64(list[n-1].hash) / (1 << 64)
+		x.connections, x.flows = roughly(float64(x.connections)/share), roughly(float64(x.flows)/share)
+	}
+	return x
+}
+
+// roughly rounds to two digits.
+func roughly(x float64) uint64 {
+	unit := 1.0
+	for x/unit >= 100 {
+		unit *= 10
+	}
+	return uint64(math.Round(x/unit) * unit)
 }
 
 // words tells it.
 func (w *twice) words() string {
-	n, a, b := w.found()
-	if n == 0 {
+	x := w.found()
+	if x.connections == 0 {
 		return ""
 	}
-	ends := func(p isnPair) string {
+	ends := func(p *isnPair) string {
 		return fmt.Sprintf("%s to %s", p.tuple.End(p.opener), p.tuple.End(p.opener.Other()))
 	}
-	few := ""
+	about := ""
 	if w.more {
-		few = "at least "
+		about = "about "
 	}
-	return few + fmt.Sprintf("%s on both sides of an address translation and count twice: %s is also %s",
-		Plural(n, "connection was captured", "connections were captured"), ends(a), ends(b))
+	was, count := "were", "count"
+	if x.connections == 1 {
+		was, count = "was", "counts"
+	}
+	return fmt.Sprintf("%s%s %s captured on both sides of an address translation and %s as %s flows: %s is also %s",
+		about, Plural(x.connections, "connection", "connections"), was, count, Count(x.flows), ends(&x.a), ends(&x.b))
 }
 
 // mix spreads the bits of a number.

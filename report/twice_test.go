@@ -49,7 +49,7 @@ func TestSeenTwice(t *testing.T) {
 		for i := range parts {
 			all.plus(&parts[i])
 		}
-		want := "1 connection was captured on both sides of an address translation and count twice: " +
+		want := "1 connection was captured on both sides of an address translation and counts as 2 flows: " +
 			"10.0.0.1:4000 to 192.0.2.1:80 is also 203.0.113.9:6000 to 192.0.2.1:80"
 		if got := all.words(); got != want {
 			t.Fatalf("%q, want %q", got, want)
@@ -65,6 +65,38 @@ func TestSeenTwice(t *testing.T) {
 	}
 	if s := full.words(); s != "" {
 		t.Error(s)
+	}
+}
+
+// Three tuples are one connection, and of more connections than are kept their
+// number is estimated, alike however they were divided.
+func TestSeenTwiceCounts(t *testing.T) {
+	tuples := [...][2]string{{"10.0.0.1:4000", "192.0.2.1:80"}, {"203.0.113.9:6000", "192.0.2.1:80"}, {"203.0.113.9:6000", "10.9.0.1:8080"}}
+	of := func(n, parts int) aliased {
+		judges := make([]twice, parts)
+		id := uint64(0)
+		for i := range uint32(n) {
+			for k, tuple := range tuples {
+				id++
+				judges[(int(i)+k)%parts].add(opened(int64(k), tuple[0], tuple[1], [2]uint32{i + 1, i + 2}, id), &blame{})
+			}
+		}
+		var all twice
+		for i := range judges {
+			all.plus(&judges[i])
+		}
+		return all.found()
+	}
+	if x := of(300, 4); x.connections != 300 || x.flows != 900 {
+		t.Errorf("300 connections are %d as %d", x.connections, x.flows)
+	}
+	const n = 40_000
+	one := of(n, 1)
+	if x := one; x.connections < n*9/10 || x.connections > n*11/10 || x.flows < 3*n*9/10 || x.flows > 3*n*11/10 {
+		t.Errorf("%d connections are about %d as %d", n, x.connections, x.flows)
+	}
+	if x := of(n, 16); x != one {
+		t.Errorf("%+v in one part, %+v in 16", one, x)
 	}
 }
 

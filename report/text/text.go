@@ -7,8 +7,10 @@
 package text
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/lastack/lastack/report"
@@ -100,7 +102,7 @@ func (p *page) shorten(list []report.Row) bool {
 	switch {
 	case min(p.rows, n) > max(fewRows, least):
 		p.rows = min(p.rows, n) - 1
-	case min(p.notes, len(p.remarked())) > 0 && p.r.Listened == 0:
+	case min(p.notes, len(p.remarked())) > p.leastNotes() && p.r.Listened == 0:
 		p.notes = min(p.notes, len(p.remarked())) - 1
 	case !p.terse && n > 1: // else they are all that there is to tell
 		p.terse = true
@@ -319,10 +321,26 @@ func (p *page) capture() {
 	}
 }
 
-// remarked are the remarks on the capture.
+// remarked are the remarks on the capture, what every number is read with first.
 func (p *page) remarked() []report.Note {
 	input, _ := p.r.Health.Remarks()
+	slices.SortStableFunc(input, func(a, b report.Note) int { return cmp.Compare(foldable(&a), foldable(&b)) })
 	return input
+}
+
+func foldable(n *report.Note) int {
+	if n.Twice {
+		return 0
+	}
+	return 1
+}
+
+// leastNotes is how many remarks are printed however full the screen is.
+func (p *page) leastNotes() (n int) {
+	for _, note := range p.remarked() {
+		n += 1 - foldable(&note)
+	}
+	return n
 }
 
 // every lists the findings one by one.

@@ -26,7 +26,7 @@ func TestCaptureQuality(t *testing.T) {
 		{"a clock that steps", "fin-unanswered/clock-step.txt", "clock_step", "the clock stepped back 1 time, by up to 210 ms"},
 		{"a clock that leaps", "fin-unanswered/clock-leap.txt", "clock_step", "by the capture's clock more time passed than by the hosts' timestamps on 1 flow"},
 		{"both sides of a NAT", "capture/both-sides-of-nat.txt", "",
-			"6 connections were captured on both sides of an address translation and count twice: " +
+			"6 connections were captured on both sides of an address translation and count as 12 flows: " +
 				"192.0.2.1:40000 to 198.51.100.1:8080 is also 192.0.2.2:50000 to 198.51.100.1:8080"},
 		{"where the tap stands", "capture/next-to-the-server.txt", "", "tap near the server"},
 		{"lost behind the tap", "last-ack-lost/lost.txt", "", "passed our tap (frame"},
