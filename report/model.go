@@ -9,6 +9,7 @@ package report
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/lastack/lastack/fsm"
 	"github.com/lastack/lastack/reassembly"
@@ -129,13 +130,16 @@ type Note struct {
 	States bool
 }
 
-// Remarks are the notes on the input itself, and those on the instant that the
-// state table was asked for.
+// Remarks are the notes on the input itself, that with which every number is to be
+// read first, and those on the instant that the state table was asked for.
 func (h *Health) Remarks() (input, states []Note) {
 	for _, n := range h.Notes {
-		if n.States {
+		switch {
+		case n.States:
 			states = append(states, n)
-		} else {
+		case n.Twice:
+			input = slices.Insert(input, 0, n)
+		default:
 			input = append(input, n)
 		}
 	}

@@ -38,7 +38,9 @@ Look-alikes
   time to live. Where that of the host's other segments is constant, in at least
   three flows, and the RST came over fewer routers, a device on the path is
   blamed where the host's own RSTs refuse other connections. Else it is not,
-  since a host that hands ports on to containers looks the same.
+  since a host that hands ports on to containers looks the same. A device that
+  bridges, as the machine of containers on one bridge, is as far away as what is
+  behind it, and not told from it.
   An ICMP error instead of the RST, or no answer at all: other findings.
   An RST after the SYN-ACK: the client abandoned the handshake, or scans.
 

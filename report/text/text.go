@@ -7,10 +7,8 @@
 package text
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/lastack/lastack/report"
@@ -321,26 +319,18 @@ func (p *page) capture() {
 	}
 }
 
-// remarked are the remarks on the capture, what every number is read with first.
+// remarked are the remarks on the capture.
 func (p *page) remarked() []report.Note {
 	input, _ := p.r.Health.Remarks()
-	slices.SortStableFunc(input, func(a, b report.Note) int { return cmp.Compare(foldable(&a), foldable(&b)) })
 	return input
 }
 
-func foldable(n *report.Note) int {
-	if n.Twice {
-		return 0
-	}
-	return 1
-}
-
 // leastNotes is how many remarks are printed however full the screen is.
-func (p *page) leastNotes() (n int) {
-	for _, note := range p.remarked() {
-		n += 1 - foldable(&note)
+func (p *page) leastNotes() int {
+	if list := p.remarked(); len(list) > 0 && list[0].Twice {
+		return 1
 	}
-	return n
+	return 0
 }
 
 // every lists the findings one by one.
