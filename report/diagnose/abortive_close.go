@@ -57,6 +57,9 @@ Look-alikes
   repetition or two no host gives up, but an application with a time limit may:
   likely, and the verdict says what was not acknowledged, and for how long.
   A half-open scan, a refusal: the connection never was established.
+  A listening socket that is closed: what its application has not accepted yet
+  is reset by the kernel, and there the server has sent no payload. Likely, and
+  the verdict names both; several at one moment are rst-listener-closed.
   An RST whose time to live is not the host's: somebody else may have sent it.
 
 What it usually is
@@ -147,8 +150,9 @@ type cause struct {
 
 // whyAborted looks for what the side that aborted had been waiting for.
 func whyAborted(f *reassembly.Flow) cause {
-	s, o := f.Reset.By, f.Reset.By.Other()
-	if shut := lastMark(f, o, reassembly.ZeroWindow); f.Reset.PeerShut && shut != nil {
+	r := &f.Reset
+	s, o := r.By, r.By.Other()
+	if shut := lastMark(f, o, reassembly.ZeroWindow); r.PeerShut && shut != nil {
 		return cause{Likely, heldBackWords(f, shut), []Evidence{markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, o)))}}
 	}
 	run, _ := keepalives(f)
@@ -164,6 +168,8 @@ func whyAborted(f *reassembly.Flow) cause {
 		return afterRepeats(f, left)
 	case answersUnread(f):
 		return cause{sure: Likely, words: ": its application aborted, or closed with some of that unread"}
+	case s == f.Server() && r.SenderState == fsm.Established && silent(f, s):
+		return cause{sure: Likely, words: ": its application did not close with a FIN, or had not accepted it yet when it closed the listening socket"}
 	}
 	return cause{sure: Certain, words: ": its application did not close with a FIN"}
 }

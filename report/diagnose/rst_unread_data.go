@@ -49,6 +49,8 @@ Look-alikes
   A health check: the client's RST right after the server's greeting, or in
   answer to the server's FIN when all was said. A remark.
   A keepalive probe with an octet of garbage after the close: no payload.
+  A listening socket that is closed: what its application had not accepted yet
+  is reset by the kernel, with the first request unread.
   An abort after idleness. A pool that resets its connections 30 s after the
   last response had read it all, most likely. A constant time before the RST
   (idle-timeout-close) speaks for that.
