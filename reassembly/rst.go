@@ -136,7 +136,7 @@ func (t *Table) describeRST(e *entry, s *tcp.Segment) Reset {
 	own, peer := t.spoke(e, s.From), t.spoke(e, s.From.Other())
 	r := Reset{
 		By: s.From, At: s.At, Ref: s.Ref, Class: classOfRST(d, s), HasACK: s.Flags&tcp.ACK != 0,
-		HeardAt: own.at, HeardRef: own.ref, TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
+		HeardAt: own.at, HeardRef: own.ref, PeerAt: peer.at, TTL: s.TTL, SenderState: d.state, PeerState: p.state, AfterFIN: d.has(sentFIN),
 	}
 	passive := !r.HasACK && s.Seq == peer.ack || r.HasACK && s.Window == 0 && s.Ack == peer.end
 	if passive && peer.ref != 0 && s.At-peer.at <= max(2*e.rtt, 500e6) {

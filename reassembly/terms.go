@@ -151,6 +151,7 @@ type Reset struct {
 	// there was none.
 	HeardAt  int64
 	HeardRef tcp.PacketRef
+	PeerAt   int64 // the peer's last segment before, other than an RST; 0 when there was none
 	By       tcp.Side
 	Class    ResetClass
 	HasACK   bool

@@ -97,7 +97,7 @@ func checkAbort(c *Context, f *reassembly.Flow, emit func(Finding)) {
 	}
 	n := newFinding(f, app(f, s), max(sure, why.sure), append(evidence, why.shown...)...)
 	if missing {
-		n.lower(f, Possible, reassembly.QualityCaptureLoss|reassembly.QualityOneWay)
+		n.lower(f, Possible, reassembly.QualityCaptureLoss|reassembly.QualityOneWay|reassembly.QualityMidstream)
 	}
 	if mayHaveClosed(f, s) {
 		n.lower(f, Possible, reassembly.QualityMidstream)
@@ -156,7 +156,7 @@ func whyAborted(f *reassembly.Flow) cause {
 		return cause{Likely, heldBackWords(f, shut), []Evidence{markEvidence(shut, fmt.Sprintf("the %s closes its window", role(f, o)))}}
 	}
 	run, _ := keepalives(f)
-	vain := probes(f, s, f.Endpoint(o).LastAt)
+	vain := probes(f, s, f.Reset.PeerAt)
 	switch left := unacknowledged(f); {
 	case onProbeTimer(f, &run):
 		return afterProbe(f, Possible, run.last,
@@ -256,6 +256,8 @@ func unreadUnseen(f *reassembly.Flow) (missing bool, words string) {
 	switch answer := answerUnseen(f); {
 	case !p.Sent:
 		return true, fmt.Sprintf("and whether it had read all cannot be told (nothing of the %s is in the capture)", role(f, r.By.Other()))
+	case r.PeerAt == 0:
+		return true, fmt.Sprintf("and whether it had read all cannot be told (nothing that the %s sent before is in the capture)", role(f, r.By.Other()))
 	case unseen > 0:
 		return true, fmt.Sprintf("and whether it had read all cannot be told (%s of the %s that it acknowledged are not in the capture)",
 			octets(unseen), role(f, r.By.Other()))

@@ -258,17 +258,25 @@ func firstClose(f *reassembly.Flow) (s tcp.Side, at int64, ref tcp.PacketRef, ok
 	case reassembly.CloserServer:
 		s = f.Server()
 	case reassembly.CloserNone:
-		r := &f.Reset
-		if r.Ref == 0 || r.InAnswerTo != 0 || r.Class == reassembly.ResetPassive || f.Close != reassembly.CloseReset ||
-			f.Handshake.Outcome != reassembly.Complete && f.Handshake.Outcome != reassembly.Unseen || stalled(f) {
-			return 0, 0, 0, false
-		}
-		return r.By, r.At, r.Ref, true
+		return firstReset(f)
 	default:
 		return 0, 0, 0, false
 	}
 	d := f.Endpoint(s)
+	if r := &f.Reset; r.Ref != 0 && r.At < d.FINAt {
+		return firstReset(f) // the FIN met no connection any more
+	}
 	return s, d.FINAt, d.FINRef, sentFIN(f, s)
+}
+
+// firstReset is firstClose of a connection that an RST ended.
+func firstReset(f *reassembly.Flow) (s tcp.Side, at int64, ref tcp.PacketRef, ok bool) {
+	r := &f.Reset
+	if r.Ref == 0 || r.InAnswerTo != 0 || r.Class == reassembly.ResetPassive || f.Close != reassembly.CloseReset ||
+		f.Handshake.Outcome != reassembly.Complete && f.Handshake.Outcome != reassembly.Unseen || stalled(f) {
+		return 0, 0, 0, false
+	}
+	return r.By, r.At, r.Ref, true
 }
 
 // lastUse is the last packet before a close that was no keepalive: payload of

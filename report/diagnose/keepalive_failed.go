@@ -25,6 +25,7 @@ const keepaliveFailedDoc = `What it means
 Signature
   Probes (the number before SND.NXT, at most one octet) with no answer of any
   kind, then an RST by the side that probed, not before its next probe was due.
+  What the peer sends after that says that it lives, and answers no probe.
   Where the answers passed the tap they may be lost behind it: likely or
   possible where the probes came faster than the first of them after the last
   use, as they do only without an answer, and the RST after the same interval.
@@ -54,8 +55,8 @@ func checkKeepalive(c *Context, f *reassembly.Flow, emit func(Finding)) {
 		return
 	}
 	r := &f.Reset
-	s, o := r.By, r.By.Other()
-	run := probes(f, s, f.Endpoint(o).LastAt)
+	s := r.By
+	run := probes(f, s, r.PeerAt)
 	sure, rests, why := Certain, onSilence, "a host that is gone and a path that drops look the same from here"
 	if run.n == 0 {
 		run, _ = keepalives(f)

@@ -33,12 +33,17 @@ func (r *probeRun) early(at int64) bool {
 }
 
 // keepalives is the run of probes by the side that reset the connection since
-// that was last used for anything else, and how long it had been idle before.
+// that was last used for anything else, and how long it had been idle before; 0
+// where the peer wrote after the RST, which hides when it had last done so.
 func keepalives(f *reassembly.Flow) (run probeRun, idle int64) {
-	s := f.Reset.By
-	since, _, _ := lastUse(f, s, f.Reset.At)
-	since = max(since, f.Start, f.Endpoint(s.Other()).FINAt)
-	if run = probes(f, s, since); run.n > 0 {
+	r := &f.Reset
+	p := f.Endpoint(r.By.Other())
+	since, _, _ := lastUse(f, r.By, r.At)
+	since = max(since, f.Start)
+	if p.FINAt < r.At {
+		since = max(since, p.FINAt)
+	}
+	if run = probes(f, r.By, since); run.n > 0 && p.LastData <= r.At {
 		idle = run.first.At - since
 	}
 	return run, idle
@@ -47,7 +52,7 @@ func keepalives(f *reassembly.Flow) (run probeRun, idle int64) {
 // probedInVain reports an RST by a host whose keepalive probes got no answer.
 func probedInVain(f *reassembly.Flow) bool {
 	r := &f.Reset
-	if vain := probes(f, r.By, f.Endpoint(r.By.Other()).LastAt); vain.n > 0 {
+	if vain := probes(f, r.By, r.PeerAt); vain.n > 0 {
 		return !vain.regular() || !vain.early(r.At)
 	}
 	run, idle := keepalives(f)

@@ -373,7 +373,7 @@ func confirmedAbort(f *reassembly.Flow) *reassembly.Mark {
 // after a repetition or two, but an application may.
 func stalled(f *reassembly.Flow) bool {
 	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
-	return probedInVain(f) || d.Repeats >= gaveUpRepeats && p.Ack.Less(d.Nxt) && f.Reset.At-p.LastAt > patience(f)
+	return probedInVain(f) || d.Repeats >= gaveUpRepeats && p.Ack.Less(d.Nxt) && f.Reset.At-f.Reset.PeerAt > patience(f)
 }
 
 // sureOfAbort is how sure it is that an RST was an abort by a live socket: by
