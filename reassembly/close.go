@@ -50,18 +50,29 @@ func (t *Table) proves(e *entry, s *tcp.Segment) {
 }
 
 // disprovesFIN takes back that the sender of s received its peer's FIN, which had
-// ample time to arrive: it acknowledges less, so something before it was lost.
-// Payload and a FIN may have been sent before that; a bare acknowledgement says
-// how things stand.
+// ample time to arrive: it acknowledges less, so the FIN or something before it was
+// lost. A bare acknowledgement says how things stand. Payload may have waited in a
+// queue before the tap, and proves that only later, and if it is new.
 func (t *Table) disprovesFIN(e *entry, s *tcp.Segment) {
 	d := e.end(s.From)
-	if s.Len > 0 || s.Flags&tcp.FIN != 0 || !d.has(presumedFIN) || d.has(ackedFIN) || s.Ack.Less(d.ack) {
+	if s.Flags&tcp.FIN != 0 || !d.has(presumedFIN) || d.has(ackedFIN) || s.Ack.Less(d.ack) {
 		return
 	}
-	if r := t.latest(e, s.From, fsm.RecvFIN); r != nil && s.At-r.at > t.patience(e) && t.retract(e, s.From, fsm.RecvFIN, s) {
+	ample := t.patience(e)
+	if s.Len > 0 {
+		if d.dataRef != s.Ref || d.nxt != s.End() {
+			return // of old, or overtaken
+		}
+		ample = max(10*e.rtt, longestQueue)
+	}
+	if r := t.latest(e, s.From, fsm.RecvFIN); r != nil && s.At-r.at > ample && t.retract(e, s.From, fsm.RecvFIN, s) {
 		d.bits &^= gotFIN
 	}
 }
+
+// longestQueue is how long payload may stand in a full queue between its sender and
+// the tap, ns.
+const longestQueue = 2e9
 
 // closesGap notes that new octets of the peer are acknowledged, among them
 // perhaps some that the capture does not hold.
@@ -218,11 +229,12 @@ func (t *Table) repeatsFIN(e *entry, s *tcp.Segment) {
 }
 
 // disproveFINACK takes back that the sender of s received an acknowledgement of
-// its FIN, since it repeats the FIN; and the peer's FIN with it, if that
-// carried the acknowledgement.
+// its FIN, since it repeats the FIN; and the peer's FIN with it, unless it
+// acknowledges that.
 func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
-	d := e.end(s.From)
-	latest := t.latest(e, s.From, fsm.RecvACKOfFIN)
+	side := s.From
+	d, p := e.end(side), e.end(side.Other())
+	latest := t.latest(e, side, fsm.RecvACKOfFIN)
 	if latest != nil && s.At-latest.at <= t.flight(e) {
 		return
 	}
@@ -230,12 +242,19 @@ func (t *Table) disproveFINACK(e *entry, s *tcp.Segment) {
 	if latest == nil {
 		return
 	}
-	acked := latest.ref
-	got := t.latest(e, s.From, fsm.RecvFIN)
-	if got == nil || got.ref != acked || d.has(ackedFIN) {
-		t.retract(e, s.From, fsm.RecvACKOfFIN, s)
-	} else if t.retract(e, s.From, fsm.RecvFIN, s, fsm.RecvACKOfFIN) {
-		d.bits &^= gotFIN
+	got := t.latest(e, side, fsm.RecvFIN)
+	crossing := got != nil && s.At-got.at <= t.flight(e)
+	if got == nil || d.has(ackedFIN) || crossing && !p.has(finAcksPeer) {
+		t.retract(e, side, fsm.RecvACKOfFIN, s)
+		return
+	}
+	if !t.retract(e, side, fsm.RecvFIN, s, fsm.RecvACKOfFIN) {
+		return
+	}
+	d.bits &^= gotFIN
+	// A FIN of the peer that may have crossed this one acknowledges it, too.
+	if crossing && t.move(e, side, fsm.RecvACKOfFIN, fsm.Presumed, s) && t.move(e, side, fsm.RecvFIN, fsm.Presumed, s) {
+		d.bits |= gotFIN | finAcked
 	}
 }
 
