@@ -141,6 +141,8 @@ func (t *Table) ordinary(e *entry, s *tcp.Segment) bool {
 	}
 	if p.has(sentAny) || p.state != fsm.Closed {
 		t.receives(e, s, fresh)
+	} else if s.Tuple.Itself() {
+		t.hearsItself(e, s)
 	}
 	t.keepRecent(e, s)
 	if !d.has(sentPlain) {

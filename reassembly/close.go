@@ -297,6 +297,24 @@ func (t *Table) receives(e *entry, s *tcp.Segment, fresh bool) {
 	}
 }
 
+// hearsItself is receives for a socket that is connected to itself: it receives
+// what it sends, and the other end stays empty.
+func (t *Table) hearsItself(e *entry, s *tcp.Segment) {
+	d := e.end(s.From)
+	if d.state == fsm.SynRcvd && d.iss.Less(s.Ack) {
+		t.move(e, s.From, fsm.RecvACKOfSYN, fsm.Seen, s)
+	}
+	switch {
+	case !d.has(sentFIN) || d.has(finAcked):
+	case !s.Ack.Less(d.finEnd):
+		d.bits |= gotFIN | ackedFIN | finAcked
+		t.confirm(e, s.From, fsm.RecvFIN)
+		t.move(e, s.From, fsm.RecvACKOfFIN, fsm.Seen, s)
+	case !d.has(gotFIN) && t.move(e, s.From, fsm.RecvFIN, fsm.Presumed, s):
+		d.bits |= gotFIN
+	}
+}
+
 // finInOrder reports whether nothing is missing before the FIN of a side: the
 // receiver takes a FIN only in sequence.
 func (t *Table) finInOrder(e *entry, side tcp.Side) bool {

@@ -56,6 +56,8 @@ func (q rsts) closeOf(e *entry, x *resets) Close {
 			return CloseSimultaneous
 		}
 		return CloseOrderly
+	case a.has(gotFIN) && a.has(finAcked) && !b.has(sentFIN):
+		return CloseSimultaneous // with itself
 	case q.stand(x):
 		return CloseReset
 	case a.has(sentFIN) && !a.has(finAcked) || b.has(sentFIN) && !b.has(finAcked), probed(e):

@@ -39,6 +39,9 @@ func (t *Tuple) End(s Side) netip.AddrPort {
 	return netip.AddrPortFrom(addr, port)
 }
 
+// Itself reports that both ends are equal: a socket connected to itself.
+func (t *Tuple) Itself() bool { return t.PortA == t.PortB && t.AddrA == t.AddrB }
+
 // Is4 reports whether the flow runs over IPv4. A mapped address can also stand
 // in an IPv6 header, so both must be mapped.
 func (t *Tuple) Is4() bool {
