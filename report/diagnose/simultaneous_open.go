@@ -30,7 +30,9 @@ Signature
 
 Look-alikes
   A split handshake: the server answers with an acknowledgement and a SYN, or a
-  SYN alone, and only the client sends a SYN-ACK.
+  SYN alone, and only the client sends a SYN-ACK. So it looks where both called
+  connect() and one SYN was lost: then too one side alone sends a SYN-ACK, and
+  the other never stood in SYN_RCVD.
   Two connections with mirrored roles: then the ports differ.
   A connect() to the own address and port: one host that talks to itself.
 
