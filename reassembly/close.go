@@ -290,11 +290,19 @@ func (t *Table) receives(e *entry, s *tcp.Segment, fresh bool) {
 	switch {
 	case waiting && p.state == fsm.TimeWait:
 		t.meetsTimeWait(e, s)
-	case d.has(sentFIN) && !p.has(gotFIN) && (fin || fresh) && t.finInOrder(e, s.From):
+	case d.has(sentFIN) && !p.has(gotFIN) && (fin || fresh) && t.finInOrder(e, s.From) && !t.repeatsInVain(e, s.From):
 		if t.move(e, side, fsm.RecvFIN, fsm.Presumed, s) {
 			p.bits |= gotFIN
 		}
 	}
+}
+
+// repeatsInVain reports that a side has repeated its FIN so often, with no
+// acknowledgement, that to presume the arrival of the next copy would only be to take
+// it back again.
+func (t *Table) repeatsInVain(e *entry, side tcp.Side) bool {
+	const often = 3
+	return t.knownSide(t.known(e), side).finRepeats >= often
 }
 
 // hearsItself is receives for a socket that is connected to itself: it receives
