@@ -36,8 +36,8 @@ Signature
   SYN cookies: the SYN-ACK is never repeated, the client's data are, three times
   and more, and nothing comes from the server; possible, and likely where the
   server answers at last or the capture is next to it.
-  An RST without ACK, window and options answers the acknowledgement
-  (tcp_abort_on_overflow); likely.
+  An RST without ACK, window and options answers the acknowledgement, or that of
+  the same SYN-ACK sent again (tcp_abort_on_overflow); likely.
   The SYN is dropped in silence, which the listener's other connections tell:
   SYNs come again and none is answered meanwhile, and the application answers
   none of the connections that are younger than any that was served, for a
@@ -57,7 +57,8 @@ Look-alikes
   A path that drops large segments: the first data is of full size.
   A path that loses everything after the handshake: the capture on the client's
   side cannot tell it from SYN cookies.
-  A listener that was closed in that moment: the same RST.
+  A listener that was closed in that moment: the same RST. Where it answers what
+  the client sends later, either may be: rst-on-dead-connection.
   A receiver that does not read: its kernel still acknowledges.
   A firewall that drops the SYNs of one client, or of all: then a connection
   that was opened later is answered, or a SYN is. Where all SYNs are dropped and
@@ -207,26 +208,47 @@ func cookieSilence(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 	return n, onSilence | onClock, true
 }
 
+// hadNoSocket reports that an RST for want of a socket ended a connection of
+// which the server had sent nothing but its SYN-ACK: it answers whatever the
+// client sent next.
+func hadNoSocket(f *reassembly.Flow) bool {
+	r, s := &f.Reset, f.Endpoint(f.Server())
+	if r.Ref == 0 || r.By != f.Server() || r.HasACK || r.Class == reassembly.ResetActive || r.InAnswerTo == 0 ||
+		f.Handshake.SYNACKRef == 0 || s.Packets != s.SYN+s.RST || foreign(f) {
+		return false
+	}
+	m := firstMark(f, f.Server(), reassembly.RSTSent, f.Handshake.ACK)
+	return m != nil && m.Ref == r.Ref && m.Packet.Number == uint32(s.ISS.Add(1))
+}
+
+// abortedACK is the client's acknowledgement of the server's latest SYN-ACK, which
+// that repeats where the first acknowledgement was lost, if an RST answered it.
+func abortedACK(f *reassembly.Flow) (ack, again Evidence, ok bool) {
+	h, r := &f.Handshake, &f.Reset
+	soon := f.RTT + max(f.RTT/2, 20e6)
+	ack = Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"}
+	if m := lastMark(f, f.Server(), reassembly.SYNACKAgain); m != nil && h.ACK < m.At && m.At <= r.AnswerAt && r.AnswerAt-m.At <= soon {
+		again = markEvidence(m, "the server's SYN-ACK again")
+		ack.Ref, ack.At = r.InAnswerTo, r.AnswerAt
+	}
+	return ack, again, hadNoSocket(f) && r.Class == reassembly.ResetPassive && r.At-ack.At <= soon
+}
+
 // abortOnOverflow asks whether the server's host answered the acknowledgement
 // of its own SYN-ACK with an RST, as if it had never sent that.
 func abortOnOverflow(f *reassembly.Flow) (n Finding, on basis, ok bool) {
-	h, r, s := &f.Handshake, &f.Reset, f.Endpoint(f.Server())
-	if r.Ref == 0 || r.By != f.Server() || r.HasACK || r.Class != reassembly.ResetPassive || r.InAnswerTo == 0 || s.Packets != s.SYN+s.RST {
+	ack, again, ok := abortedACK(f)
+	if !ok {
 		return n, 0, false
 	}
-	m := firstMark(f, f.Server(), reassembly.RSTSent, h.ACK)
-	slack := max(f.RTT/2, 20e6)
-	if m == nil || m.Ref != r.Ref || m.Packet.Number != uint32(s.ISS.Add(1)) || r.At-h.ACK > f.RTT+slack || foreign(f) {
-		return n, 0, false
-	}
+	h, r, c := &f.Handshake, &f.Reset, f.Endpoint(f.Client)
 	sure := Likely
-	if r.TTL != s.TTL || survived(f) || h.ACKRef == f.Endpoint(f.Client).LastDataRef {
-		sure = Possible
+	if r.TTL != f.Endpoint(f.Server()).TTL || survived(f) || ack.Ref == c.LastDataRef || ack.Ref == c.FINRef {
+		sure = Possible // the last two: a bare acknowledgement before may be missing
 	}
 	n = newFinding(f, ServerApp, sure,
-		Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the server's SYN-ACK"},
-		Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"}, rstEvidence(f))
-	n.Duration = r.At - h.ACK
+		Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the server's SYN-ACK"}, again, ack, rstEvidence(f))
+	n.Duration = r.At - ack.At
 	n.Verdict = fmt.Sprintf("%s answered the acknowledgement of its own SYN-ACK with an RST after %s: its accept queue is full and tcp_abort_on_overflow is set, or the listener was closed in that moment",
 		f.Addr(f.Server()), Span(n.Duration))
 	return n, onPackets, true
