@@ -77,7 +77,7 @@ var phrases = sync.OnceValue(func() map[string]phrase {
 		"rst-after-fin":       {"sent an RST after its own FIN", "an RST followed a FIN of the same end", "", false, ""},
 		"rst-listener-closed": {"ended many connections at once", "one service ended many connections at once", "", false, ""},
 		"rst-on-dead-connection": {"answered data after a silence with an RST", "data after a silence met an RST",
-			"The answering end, or something in the path, no longer knew the connection.", true, ""},
+			"The answering end, or something in the path, no longer knew the connection, or had never taken it.", true, ""},
 		"rst-forged": {"seemed to send an RST that it did not send", "an RST came that the end it names did not send",
 			"The endpoint that it names went on as if it had sent none.", false, ""},
 		"rst-challenged":         {"answered an inexact RST or SYN with a challenge ACK", "an inexact RST or SYN was challenged", "", false, ""},

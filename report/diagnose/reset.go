@@ -99,7 +99,7 @@ func kindNoSocket(c *Context, f *reassembly.Flow) resetKind {
 		return resetGaveUp // it had given the connection up without a word
 	case foreign(f) && !answersFIN(f) && r.AnswerAt-r.HeardAt < forgets:
 		return resetForged // so soon no device forgets a connection
-	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f):
+	case r.InAnswerTo != 0 && r.HeardRef != 0 && r.AnswerAt-r.HeardAt > silence && !answersFIN(f), neverTaken(c, f):
 		return resetDead
 	case (foreign(f) || answersNearer(f)) && !answersFIN(f):
 		return resetForged
