@@ -217,6 +217,11 @@ func hadNoSocket(f *reassembly.Flow) bool {
 		f.Handshake.SYNACKRef == 0 || s.Packets != s.SYN+s.RST || foreign(f) {
 		return false
 	}
+	for _, kind := range [...]reassembly.MarkKind{reassembly.RSTInexact, reassembly.RSTIgnored} {
+		if m := firstMark(f, f.Server(), kind, 0); m != nil && m.At <= r.At {
+			return false // that one may have ended what it had taken
+		}
+	}
 	m := firstMark(f, f.Server(), reassembly.RSTSent, f.Handshake.ACK)
 	return m != nil && m.Ref == r.Ref && m.Packet.Number == uint32(s.ISS.Add(1))
 }
