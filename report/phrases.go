@@ -41,6 +41,8 @@ func (row *Row) phrase() phrase {
 		if row.measured.n > 0 && row.measured.n == row.Counts.Total() {
 			p.did, p.why = "stopped waiting after {typical} on {flows}{how}; the answers came after {passed}", ""
 		}
+	case row.Rule == "accept-queue-overflow" && endpoint(row.Who) == "":
+		p.saw, p.why = "what a client sent first was not answered", "The path lost it, or the listener's accept queue is full."
 	case row.Rule != "rst-unread-data":
 	case row.Confidence == diagnose.Possible:
 		p.did, p.why = "reset {flows}{how}: SO_LINGER 0, or payload left unread", ""

@@ -34,8 +34,10 @@ Signature
   data that the client had repeated, as Linux sends it before 6.14: they had
   arrived. Without, likely at most, next to the server too.
   SYN cookies: the SYN-ACK is never repeated, the client's data are, three times
-  and more, and nothing comes from the server; possible, and likely where the
-  server answers at last or the capture is next to it.
+  and more, and nothing comes from the server; possible, and nobody is blamed.
+  Likely where the capture is next to the server, or where the server answers at
+  last and its timestamps tell that the SYN-ACK was a cookie: those of Linux lag
+  behind its clock by up to 64 ms.
   An RST without ACK, window and options answers the acknowledgement, or that of
   the same SYN-ACK sent again (tcp_abort_on_overflow); likely.
   The SYN is dropped in silence, which the listener's other connections tell:
@@ -55,8 +57,10 @@ Look-alikes
   TCP_DEFER_ACCEPT: one SYN-ACK more, and the client has
   sent no data.
   A path that drops large segments: the first data is of full size.
-  A path that loses everything after the handshake: the capture on the client's
-  side cannot tell it from SYN cookies.
+  A path that loses everything for seconds after the handshake: the capture on
+  the client's side cannot tell it from SYN cookies. It is rather the path, and
+  possible at most, where the server's timestamps tell that its SYN-ACK was no
+  cookie.
   A listener that was closed in that moment: the same RST. Where it answers what
   the client sends later, either may be: rst-on-dead-connection.
   A receiver that does not read: its kernel still acknowledges.
@@ -194,18 +198,46 @@ func cookieSilence(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 	if span < timer+2*f.RTT || acceptedAt(f) == 0 && s.Packets > s.SYN {
 		return n, 0, false
 	}
-	sure := Possible
-	if c.FirstDataLen < large && (nearServer(f) || acceptedAt(f) != 0 && c.EarlyRepeats > repeats) {
-		sure = Likely
+	who, sure := Unknown, Possible
+	why := "the path or a firewall lost it, or its answer, or its accept queue is full behind SYN cookies"
+	switch cookie, told := bearsCookie(f); {
+	case told && !cookie:
+		who = Path
+		why = "the path or a firewall lost it, or its answer: the SYN-ACK's timestamp is that of its clock, and no SYN cookie's as Linux sends it, without which a listener whose accept queue is full repeats its SYN-ACK"
+	case c.FirstDataLen < large && (nearServer(f) || cookie && c.EarlyRepeats > repeats):
+		who, sure = ServerApp, Likely
+		why = "its accept queue is full behind SYN cookies, or the path drops what follows the handshake"
 	}
-	n = newFinding(f, ServerApp, sure,
+	n = newFinding(f, who, sure,
 		Evidence{Ref: h.SYNACKRef, At: h.SYNACK, Side: f.Server(), What: "the server's SYN-ACK, never repeated"},
 		Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"},
 		firstDataEvidence(f), firstPlainEvidence(f))
 	n.Duration, n.Censored = span, acceptedAt(f) == 0
-	n.Verdict = fmt.Sprintf("%s ignored the client's data %s, sent %s, without ever repeating its SYN-ACK: its accept queue is full behind SYN cookies, or the path drops what follows the handshake",
-		f.Addr(f.Server()), words, times(c.EarlyRepeats+1))
+	n.Verdict = fmt.Sprintf("%s did not answer the client's data %s, sent %s, nor ever repeat its SYN-ACK: %s",
+		f.Addr(f.Server()), words, times(c.EarlyRepeats+1), why)
 	return n, onSilence | onClock, true
+}
+
+// bearsCookie reports whether the server's SYN-ACK was a SYN cookie of Linux, where
+// its timestamps tell: in the lowest six bits of a cookie's stand what the SYN
+// offered, and all of it lags behind the server's clock by up to 64 ticks of a
+// millisecond (cookie_init_timestamp in net/ipv4/syncookies.c).
+func bearsCookie(f *reassembly.Flow) (cookie, told bool) {
+	const (
+		tick, most = 1e6, 64e6 // ns
+		drift      = 5000      // of two clocks, less than one in
+	)
+	s := f.Endpoint(f.Server())
+	lasted := s.LastAt - f.Handshake.SYNACK
+	if !s.HasSYNTSVal || !s.Timestamps || s.RST > 0 || acceptedAt(f) == 0 || f.Quality&reassembly.QualityClockStep != 0 {
+		return false, false
+	}
+	lag := int64(int32(s.LastTSVal-s.SYNTSVal))*tick - lasted
+	jitter := 3*tick + f.RTT/16 + lasted/drift
+	if jitter > most/4 || lag < -jitter || lag > most+jitter {
+		return false, false // or its clock has other ticks
+	}
+	return lag > jitter, true
 }
 
 // hadNoSocket reports that an RST for want of a socket ended a connection of

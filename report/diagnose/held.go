@@ -45,7 +45,8 @@ func heldBy(c *Context, f *reassembly.Flow) (x held, waited, served bool) {
 		until = f.Reset.At
 	}
 	acted := server.PayloadBytes > 0 || server.FINRef != 0
-	ignored := c.has("accept-queue-overflow") != nil
+	full := c.has("accept-queue-overflow")
+	ignored := full != nil && full.Who == ServerApp
 	asked := me.PayloadBytes > 0 && int32(server.Ack-me.ISS) > 1
 	if until-h.ACK < leastHeld || !asked && !ignored {
 		return x, false, acted
