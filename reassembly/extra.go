@@ -33,6 +33,7 @@ type extraSide struct {
 	repeats                     uint32
 	repeatAt, unansweredAt      int64
 	repeatRef, unansweredRef    tcp.PacketRef
+	stalledAt, stalledUntil     int64
 	earlyRepeats, firstDataLen  uint32
 	lastEarlyRepeat             int64
 	firstData, firstPlain       int64

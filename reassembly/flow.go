@@ -141,6 +141,11 @@ type Endpoint struct {
 	RepeatRef     tcp.PacketRef
 	UnansweredAt  int64
 	UnansweredRef tcp.PacketRef
+	// Stalled is the longest time over which it sent payload again, twice or more,
+	// and was not acknowledged, on a connection that was older than the capture or
+	// after the peer had sent anything but SYN-ACKs: from the first transmission to
+	// the last. 0 when there was none.
+	StalledAt, StalledUntil int64
 	// EarlyRepeats counts the repetitions of payload that passed before the peer
 	// had sent anything but SYN-ACKs and RSTs. Where there are any, FirstData is
 	// that payload and FirstPlain the peer's first such segment, in its Endpoint.

@@ -233,6 +233,9 @@ func (t *Table) repeats(e *entry, s *tcp.Segment) {
 	}
 	x.repeats++
 	x.repeatAt, x.repeatRef = s.At, s.Ref
+	if open := p.has(sentPlain) || !p.has(hasISN); open && x.repeats > 1 && s.At-x.unansweredAt > x.stalledUntil-x.stalledAt {
+		x.stalledAt, x.stalledUntil = x.unansweredAt, s.At
+	}
 	if p.has(sentPlain) {
 		return
 	}

@@ -239,6 +239,7 @@ func (d *Endpoint) more(x *extraSide) {
 	d.FINRepeats, d.DataAfterPeerFIN, d.DataBeforePeerFIN = x.finRepeats, x.dataAfterFIN, x.dataBeforeFIN
 	d.Repeats, d.RepeatAt, d.RepeatRef = x.repeats, x.repeatAt, x.repeatRef
 	d.UnansweredAt, d.UnansweredRef = x.unansweredAt, x.unansweredRef
+	d.StalledAt, d.StalledUntil = x.stalledAt, x.stalledUntil
 	d.EarlyRepeats, d.LastEarlyRepeat = x.earlyRepeats, x.lastEarlyRepeat
 	d.FirstData, d.FirstDataRef, d.FirstDataLen = x.firstData, x.firstDataRef, x.firstDataLen
 	d.FirstPlain, d.FirstPlainRef = x.firstPlain, x.firstPlainRef

@@ -60,7 +60,8 @@ Look-alikes
   A path that loses everything for seconds after the handshake: the capture on
   the client's side cannot tell it from SYN cookies. It is rather the path, and
   possible at most, where the server's timestamps tell that its SYN-ACK was no
-  cookie.
+  cookie, and where connections that the host had answered before stall for at
+  least half of that time: whoever accepts, its kernel would acknowledge those.
   A listener that was closed in that moment: the same RST. Where it answers what
   the client sends later, either may be: rst-on-dead-connection.
   A receiver that does not read: its kernel still acknowledges.
@@ -169,6 +170,9 @@ func ackIgnored(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 		span = lastMark(f, f.Server(), reassembly.SYNACKAgain).At - ack.At
 		n.Duration, words = span, fmt.Sprintf("for %s at least", Span(span))
 	}
+	if sure == Likely {
+		n.Slot = slotIgnored
+	}
 	n.Verdict = fmt.Sprintf("%s ignored %s %s and sent its SYN-ACK again %s: its accept queue is full, the application does not accept fast enough",
 		f.Addr(f.Server()), what, words, times(repeats))
 	return n, onSilence | onClock, true
@@ -213,6 +217,9 @@ func cookieSilence(f *reassembly.Flow) (n Finding, on basis, ok bool) {
 		Evidence{Ref: h.ACKRef, At: h.ACK, Side: f.Client, What: "the client's acknowledgement"},
 		firstDataEvidence(f), firstPlainEvidence(f))
 	n.Duration, n.Censored = span, acceptedAt(f) == 0
+	if who != Path {
+		n.Slot = slotIgnored
+	}
 	n.Verdict = fmt.Sprintf("%s did not answer the client's data %s, sent %s, nor ever repeat its SYN-ACK: %s",
 		f.Addr(f.Server()), words, times(c.EarlyRepeats+1), why)
 	return n, onSilence | onClock, true

@@ -90,12 +90,17 @@ func slotOfRST(f *reassembly.Flow) int {
 	return int(f.Reset.TTL)
 }
 
-// Settle tells the sender of an RST by its time to live, now that those of the
-// host's other segments are known, and reports whether that changed the finding. A
-// refusal is the host's own where it came from as far as they do.
+// Settle tells what other flows tell of a finding, now that all are known, and
+// reports whether that changed it: the sender of an RST, by its time to live and
+// those of the host's other segments; and whether a client was ignored by its server,
+// or the path was down. A refusal is the host's own where it came from as far as they
+// do.
 func (p *Patterns) Settle(d *Finding) bool {
 	r := find(p.rules, d.Rule)
-	if r == nil || !r.byDistance || d.Slot == 0 {
+	switch {
+	case r != nil && d.Slot == slotIgnored && d.Rule == "accept-queue-overflow":
+		return p.settleIgnored(d)
+	case r == nil || !r.byDistance || d.Slot == 0:
 		return false
 	}
 	c, ttl := p.distanceOf(d.Service), uint8(d.Slot)

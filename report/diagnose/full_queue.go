@@ -22,7 +22,8 @@ const (
 // others are dropped, the kernel goes on acknowledging what it has put into the
 // queue, and the application answers none of it.
 type fullQueues struct {
-	cells sketch[queueCell, *queueCell]
+	cells  sketch[queueCell, *queueCell]
+	stalls sketch[stallCell, *stallCell] // by host; see ignored.go
 }
 
 // queueCell is what happened to one service in queueSlot of time.
@@ -32,6 +33,7 @@ type queueCell struct {
 	lastDrop int64    // when the last of those passed
 	answered uint64   // moments of SYN-ACKs: there was room
 	served   uint64   // moments of third segments on connections that were soon answered
+	ignored  uint64   // moments at which a client was ignored that other flows may tell of
 	held     []held   // the first heldKept that waited longest, in order
 }
 
@@ -46,7 +48,7 @@ func (c *queueCell) hold(h held) {
 func (c *queueCell) weight() uint64 {
 	// What speaks of trouble weighs more than any SYN-ACK, of which a portion
 	// may hold more.
-	return 2*(c.silent.n+uint64(bits.OnesCount64(c.dropped)+len(c.held))) + uint64(bits.OnesCount64(c.answered))
+	return 2*(c.silent.n+uint64(bits.OnesCount64(c.dropped)+bits.OnesCount64(c.ignored)+len(c.held))) + uint64(bits.OnesCount64(c.answered))
 }
 
 func (c *queueCell) merge(o *queueCell) {
@@ -55,6 +57,7 @@ func (c *queueCell) merge(o *queueCell) {
 	c.lastDrop = max(c.lastDrop, o.lastDrop)
 	c.answered |= o.answered
 	c.served |= o.served
+	c.ignored |= o.ignored
 	for _, h := range o.held {
 		c.hold(h)
 	}
@@ -102,6 +105,8 @@ func (s *fullQueues) gather(k place, hosts uint64, x *portion, letGo bool) {
 }
 
 func (s *fullQueues) Add(c *Context, f *reassembly.Flow) {
+	s.stalled(f)
+	s.ignored(c, f)
 	h := &f.Handshake
 	if f.Role != reassembly.RoleSYN || f.Quality&(reassembly.QualityOneWay|reassembly.QualityFiltered|reassembly.QualityClockStep) != 0 {
 		return
@@ -153,7 +158,11 @@ func (s *fullQueues) silence(c *Context, f *reassembly.Flow, again *reassembly.M
 }
 
 // Merge adds another collector's counts.
-func (s *fullQueues) Merge(o Collector) { s.cells.merge(&o.(*fullQueues).cells) }
+func (s *fullQueues) Merge(o Collector) {
+	p := o.(*fullQueues)
+	s.cells.merge(&p.cells)
+	s.stalls.merge(&p.stalls)
+}
 
 // Findings names the listeners, once for each spell.
 func (s *fullQueues) Findings(_ *Context, end int64, emit func(Finding)) {
