@@ -35,7 +35,8 @@ Look-alikes
   it repeats the SYN-ACK more than once, and ignores the client's data too
   (accept-queue-overflow).
   A listener that waits for data (TCP_DEFER_ACCEPT) and repeats its SYN-ACK when
-  the wait is over: the same, many seconds later.
+  the wait is over: the same, many seconds later. After more than 3.5 s, when
+  any host would have repeated it before, possible.
   Either of them for a moment, with a single repetition: where the capture was
   made so close to the server that hardly anything is lost behind it, possible.
   A SYN-ACK that was lost, so that the SYN comes again: syn-retransmitted.
@@ -85,8 +86,9 @@ func sureOfACKLoss(f *reassembly.Flow, gap int64) Confidence {
 			taken = st
 		}
 	}
-	if f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed || nearServer(f) {
-		return Possible // the last: it hardly was lost so close to the listener
+	const longest = 3500e6 // until the first repetition, of any host (RFC 6298 §5.7: 3 s)
+	if f.Handshake.FirstSYNRef == 0 || taken.Basis == fsm.Presumed || nearServer(f) || gap > longest {
+		return Possible // nearServer: it hardly was lost so close to the listener
 	}
 	return max(sureOfLoss(f, gap), Likely)
 }
