@@ -282,55 +282,6 @@ func missedPayload(f *reassembly.Flow) (l latePayload, ok bool) {
 	return l, true
 }
 
-// alert is how many octets a goodbye may have: a close_notify of the largest
-// cipher behind an HTTP/2 GOAWAY.
-const alert = 96
-
-// farewell reports that all the payload that the peer sent after the FIN was a
-// few octets on its own way out: the closing alert of TLS (RFC 8446 §6.1), a
-// GOAWAY. Both sides were done, and nothing of worth was lost.
-func farewell(f *reassembly.Flow) bool {
-	d, p := f.Endpoint(f.Reset.By), f.Endpoint(f.Reset.By.Other())
-	switch {
-	case p.DataAfterPeerFIN > 1 || p.LastData <= d.FINAt || p.LastDataLen > alert:
-		return false
-	case p.FIN > 0 && f.Reset.At-d.FINAt <= 5*crossing(f):
-		return true
-	}
-	return bidsFarewell(f) // the RST forestalled its FIN
-}
-
-// bidsFarewell tells the goodbye of a peer of which no FIN has come: both said
-// theirs in the same way; or the server, unasked, said something short as it
-// closed, and the client has answered with as much; or the server, which had
-// answered everything, says it as soon as it hears that the client has left.
-func bidsFarewell(f *reassembly.Flow) bool {
-	s := f.Reset.By
-	d, p := f.Endpoint(s), f.Endpoint(s.Other())
-	after, asked := p.LastData-closedSince(f, s), p.DataBeforePeerFIN
-	waited := d.FINAt - d.LastData // some wait a moment for the answer to their alert
-	switch {
-	case !closesTLS(p.LastDataLen):
-		return s != f.Client && d.LastDataLen <= alert && waited < breath &&
-			asked != 0 && d.LastData-asked >= leastIdle && after < stillSending
-	case closesTLS(d.LastDataLen) && waited < leastIdle:
-		return true
-	}
-	return s == f.Client && atOnceAfter(f, after) && (closesTLS(d.LastDataLen) || asked >= d.LastData)
-}
-
-// closesTLS reports payload as long as a close_notify is with the usual ciphers,
-// record header included: 24 octets in TLS 1.3 (RFC 8446 §5.2), in TLS 1.2 31 with
-// an explicit nonce (RFC 5288 §3) and 23 without (RFC 7905).
-func closesTLS(octets uint32) bool { return octets == 24 || octets == 31 || octets == 23 }
-
-// atOnceAfter reports that so long after a FIN, ns, an application can have sent
-// what it does because the FIN has woken it.
-func atOnceAfter(f *reassembly.Flow, after int64) bool {
-	const wakes = 50e6
-	return after <= f.RTT+wakes
-}
-
 // answersFIN reports whether the reset answers the peer's FIN or a repetition.
 func answersFIN(f *reassembly.Flow) bool {
 	r := &f.Reset

@@ -100,10 +100,6 @@ const (
 // side sends is more of the same, ns.
 const stillSending = 3e9
 
-// breath is within what the FIN behind a goodbye is sent, ns: the application
-// writes it and closes. Who waits, if only for a moment, wanted an answer.
-const breath = 2e6
-
 // wroteLate tells what late payload was.
 func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 	s, o := f.Reset.By, f.Reset.By.Other()
@@ -143,13 +139,6 @@ func wroteLate(f *reassembly.Flow, l *latePayload) lateWrite {
 		return lateRest
 	}
 	return lateNews
-}
-
-// saidGoodbye reports that a side whose peer last sent payload at a time, 0 for
-// never, or unseen, left with a few octets more, and in the same breath.
-func saidGoodbye(f *reassembly.Flow, s tcp.Side, answered int64) bool {
-	d := f.Endpoint(s)
-	return (answered != 0 || f.Midstream) && d.LastData > answered && d.LastDataLen <= alert && d.FINAt-d.LastData < breath
 }
 
 // opened is when the server had opened its side, or when the flow began; 0
@@ -282,20 +271,6 @@ func mayBeRepeated(f *reassembly.Flow, s tcp.Side, at int64) bool {
 	spoke := max(p.DataBeforePeerFIN, f.Handshake.ACK, f.Handshake.SYNACK)
 	since := at - closedSince(f, s)
 	return onlyAcked(f, s) && since > delaysACK && since < stillSending && at-spoke >= patience(f)
-}
-
-// mayBeGoodbye reports that all that was written late is as long as a close_notify
-// and came as soon as its sender heard of the FIN; or is a few octets where the
-// capture lacks what would tell whether they answer others.
-func mayBeGoodbye(f *reassembly.Flow, l *latePayload) bool {
-	d, p := f.Endpoint(l.Side.Other()), f.Endpoint(l.Side)
-	switch {
-	case p.DataAfterPeerFIN > 1 || l.octets > alert:
-		return false
-	case f.Midstream && (p.DataBeforePeerFIN == 0 || d.LastDataRef == 0):
-		return true
-	}
-	return closesTLS(l.octets) && atOnceAfter(f, l.At-closedSince(f, l.Side.Other()))
 }
 
 // onlyAcked reports that a side's FIN was first acknowledged by payload itself:
