@@ -25,7 +25,7 @@ func farewell(f *reassembly.Flow) bool {
 
 // bidsFarewell tells the goodbye of a peer of which no FIN has come: both said
 // theirs in the same way; or the server, unasked, said something short as it
-// closed, and the client has answered with as much; or the server, which had
+// closed, and the client has answered with a few octets too; or the server, which had
 // answered everything, says it as soon as it hears that the client has left.
 func bidsFarewell(f *reassembly.Flow) bool {
 	s := f.Reset.By
@@ -39,7 +39,8 @@ func bidsFarewell(f *reassembly.Flow) bool {
 	case closesTLS(d.LastDataLen) && waited < leastIdle:
 		return true
 	}
-	return s == f.Client && atOnceAfter(f, after) && (closesTLS(d.LastDataLen) || asked >= d.LastData)
+	answered := asked >= d.LastData && (asked != 0 || f.Midstream) // a greeting answers nothing
+	return s == f.Client && atOnceAfter(f, after) && (closesTLS(d.LastDataLen) || answered)
 }
 
 // closesTLS reports payload as long as a close_notify is with the usual ciphers,
